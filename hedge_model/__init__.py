@@ -1,0 +1,1 @@
+"""Hedge Backpropagation for event streams: spec, encoder, compiled kernel, learner, Keras network."""

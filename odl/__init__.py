@@ -1,0 +1,1 @@
+"""The core of online deep learning as a service: the log, the replica, the version lock."""

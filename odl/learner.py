@@ -1,0 +1,59 @@
+"""What `odl` asks of a learner. The core is generic over it: a hash chain can stand in for the network."""
+
+from typing import Protocol, Self
+
+from odl.event import Features, Label, Prediction
+
+
+class Schema(Protocol):
+    """Which events a model accepts; known without learning anything, so consumers need no learner."""
+
+    def check_features(self, x: Features) -> None:
+        """Raise `ValueError` (one clear sentence) unless `x` can be predicted."""
+
+    def check_label(self, y: Label) -> None:
+        """Raise `ValueError` (one clear sentence) unless `y` can be learned."""
+
+
+class Learner(Protocol):
+    """A deterministic fold: the same events in the same order give the same bytes."""
+
+    @property
+    def version(self) -> int:
+        """Number of log entries learned."""
+
+    @property
+    def fold_id(self) -> str:
+        """Identity of the arithmetic: spec hash + kernel revision."""
+
+    @property
+    def schema(self) -> Schema:
+        """What the learner accepts."""
+
+    def predict_proba_one(self, x: Features) -> dict[str, float]:
+        """Class -> probability (sums to 1). Changes nothing."""
+
+    def predict_one(self, x: Features) -> Prediction:
+        """Class -> probability for classifiers, a number for regression. Changes nothing."""
+
+    def learn_one(self, x: Features, y: Label, weight: float = 1.0) -> None:
+        """Learn one event: version + 1."""
+
+    def prequential_one(self, x: Features, y: Label, weight: float = 1.0) -> Prediction:
+        """Test-then-train in one pass: the prediction before learning. The same bits as the two calls."""
+
+    def depth_weights(self) -> list[float]:
+        """Weight of each depth in the prediction, sums to 1; empty if the learner has no depths."""
+
+    def skip_one(self) -> None:
+        """Pass an entry that teaches nothing (a control entry, an undecodable payload): version + 1."""
+
+    def to_bytes(self) -> bytes:
+        """The whole state. `from_bytes(to_bytes())` continues bit for bit."""
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Self:
+        """A learner of these bytes. Raises `ValueError` for damaged bytes."""
+
+    def digest(self) -> str:
+        """Hex digest of the state; equal digests, equal bits."""

@@ -1,0 +1,121 @@
+"""The log: one totally ordered, deduplicated list of payloads, each at its version 1, 2, 3 …
+
+`MemoryLog` (odl.memory) defines the contract, `RedisLog` (odl.redis_log) runs the same tests.
+Positions: a source's stored position is the `seq` of the last event that entered (or was passed over);
+a sender resumes with the next one.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+CHAIN_START = "0" * 40  # the chain of version 0
+
+
+def next_chain(chain: str, payload: bytes) -> str:
+    """chain_n = sha1(chain_{n-1} ‖ payload_n), in hex.
+
+    >>> next_chain(CHAIN_START, b"a")[:12]
+    '0dc84df94d85'
+    """
+    return hashlib.sha1(chain.encode() + payload, usedforsecurity=False).hexdigest()
+
+
+class Outcome(StrEnum):
+    """What became of one append."""
+
+    ACCEPTED = "accepted"  # entered the log, or its position was passed over
+    DUPLICATE = "duplicate"  # this id or position had entered before; nothing changed but the position
+    GAP = "gap"  # `prev` is not the stored position: seek to the stored one and go on from there
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """Where the log ends."""
+
+    version: int  # number of entries, 0 for an empty log
+    chain: str  # running digest, 40 hex digits
+    epoch: int  # grows when acknowledged history was lost; starts at 1
+    log_id: str  # made when the log was created; another one is another history
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One entry as the log stores it."""
+
+    version: int
+    chain: str  # running digest up to and including this payload
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Append:
+    """What a sender asks to enter. An empty payload only moves the position (a dead letter, a hole)."""
+
+    payload: bytes  # canonical bytes, see odl.event
+    event_id: str  # deduplicated within the horizon of ids; empty with an empty payload
+    source: str  # `kafka:<cluster>:<topic id>:<partition>` or `rest:<client>`
+    prev: str | None = None  # the position this sender believes was stored last; None: nothing yet
+    seq: str | None = None  # position of this event, decimal; None: the source has no positions
+
+
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """The answer to one append."""
+
+    outcome: Outcome
+    version: (
+        int | None
+    )  # where the event stands (a duplicate: where the first one stands, if still known)
+    stored: str | None  # the source's stored position after this call
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """What one read returned: the head and the entries from the reader's own version on, inclusive."""
+
+    head: Head
+    entries: list[Entry]
+
+
+@dataclass(frozen=True, slots=True)
+class Counters:
+    """Counts that the log keeps beside its entries."""
+
+    duplicates: int  # appends answered DUPLICATE
+    skipped: int  # positions passed over without an entry (dead letters)
+
+
+class Log(Protocol):
+    """Storage of the log. Every method is one atomic step; all raise `Unavailable` when out of reach
+    and `LogMissing` when the server holds no log of this name (except `create`)."""
+
+    def create(self) -> Head:
+        """Create the log if there is none; its head either way."""
+
+    def head(self) -> Head:
+        """The head now."""
+
+    def append(self, item: Append) -> Appended:
+        """Enter one event, together with its source's position. Safe to repeat."""
+
+    def append_many(self, items: list[Append]) -> list[Appended]:
+        """Enter several in order, pipelined; each is atomic, and each is its own version.
+        After a GAP the later ones of that source answer GAP too, since their `prev` does not fit."""
+
+    def read(self, version: int, count: int) -> Slice:
+        """Head, and up to `count` entries *after* `version` preceded by the entry at `version` itself
+        (absent for version 0 and when it was trimmed or lost), read in one atomic step."""
+
+    def position(self, source: str) -> str | None:
+        """The stored position of a source, None if it never sent."""
+
+    def positions(self) -> dict[str, str]:
+        """Every source with its stored position."""
+
+    def raise_epoch(self, at_least: int) -> Head:
+        """Make the epoch at least `at_least`; never lowers it."""
+
+    def counters(self) -> Counters:
+        """Duplicates and passed-over positions so far."""

@@ -1,0 +1,34 @@
+"""Snapshots: learner bytes at a version, verified before anybody relies on them."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from odl.lock import Lease
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What is recorded of a snapshot; the bytes are loaded apart."""
+
+    version: int  # log entries learned
+    chain: str  # of the log at that version
+    log_id: str  # history it belongs to
+    fold_id: str  # arithmetic that made it
+    digest: str  # the learner's digest
+    sha256: str  # of the stored bytes
+    size_bytes: int
+    created_ms: int  # Unix milliseconds
+
+
+class SnapshotStore(Protocol):
+    """Where snapshots live. Damaged ones are detected on load; previous ones are kept."""
+
+    def save(self, snapshot: Snapshot, data: bytes, lease: Lease) -> None:
+        """Write the bytes, read them back, verify, then make the snapshot visible, fenced by `lease`.
+        Raises `Fenced` or `DamagedSnapshot`; the previous snapshots stay as they were."""
+
+    def list(self) -> list[Snapshot]:
+        """Visible snapshots, newest version first."""
+
+    def load(self, snapshot: Snapshot) -> bytes:
+        """The bytes. Raises `DamagedSnapshot` when they are missing or differ from the record."""

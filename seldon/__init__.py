@@ -1,0 +1,1 @@
+"""The Seldon protocol: one data plane under seldon-core and under our own server."""

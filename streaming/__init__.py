@@ -1,0 +1,1 @@
+"""Feedback through Kafka: consumer, producer, dead letters, embedded broker."""
