@@ -66,17 +66,13 @@ def check_bounds(event: Event) -> None:
     check_features(event.x)
     check_value("label", event.y)
     if not (math.isfinite(event.weight) and event.weight > 0):
-        raise InvalidEvent(
-            f"expected a finite weight above 0, received {event.weight}", reason="BAD_WEIGHT"
-        )
+        raise InvalidEvent(f"expected a finite weight above 0, received {event.weight}", reason="BAD_WEIGHT")
 
 
 def check_features(x: Features) -> None:
     """Raise `InvalidEvent` unless every name and value of `x` is within bounds and finite."""
     if len(x) > FIELDS_MAX:
-        raise InvalidEvent(
-            f"expected at most {FIELDS_MAX} features, received {len(x)}", reason="TOO_WIDE"
-        )
+        raise InvalidEvent(f"expected at most {FIELDS_MAX} features, received {len(x)}", reason="TOO_WIDE")
     for name, value in x.items():
         if not 1 <= len(name) <= NAME_LENGTH_MAX:
             raise InvalidEvent(

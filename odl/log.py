@@ -65,9 +65,7 @@ class Appended:
     """The answer to one append."""
 
     outcome: Outcome
-    version: (
-        int | None
-    )  # where the event stands (a duplicate: where the first one stands, if still known)
+    version: int | None  # where the event stands (a duplicate: where the first one stands, if still known)
     stored: str | None  # the source's stored position after this call
 
 
