@@ -1,0 +1,50 @@
+# Every target does its own set-up: `make demo` and `make test` work in a fresh clone.
+PYTHON ?= python3.11
+BIN := .venv/bin
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test lint format bench lock clean
+
+help: ## show this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+install: .venv/installed ## create .venv from the lock (hashes checked) and compile the kernel once
+
+.venv/installed: requirements/lock.txt requirements/bootstrap.txt pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { echo "odl needs Python 3.11: install it, or name it: make PYTHON=/path/to/python3.11"; exit 1; }
+	@test -x $(BIN)/python || { echo "Creating .venv ..."; $(PYTHON) -m venv .venv; }
+	@echo "Installing the locked packages (2 GB with TensorFlow; a minute or so) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bootstrap.txt
+	@$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements/lock.txt
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@echo "Compiling the kernel ..."
+	@$(BIN)/python -m hedge_model.warm
+	@touch $@
+
+demo: install ## the main job on a real stream: flights, Redis, Kafka, two replicas (ARGS="--events 5000 --keep")
+	@$(BIN)/odl demo $(ARGS)
+
+test: lint ## lint, types and all tests (ARGS="-k log" to choose)
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
+
+lint: install ## ruff and mypy
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+format: install ## rewrite to the one format
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+bench: install ## print the benchmarks' ratios and write build/bench/*.json
+	@for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python $$file --json build/bench/$$(basename $$file .py).json || exit 1; done
+
+lock: install ## resolve pyproject.toml anew into requirements/lock.txt
+	@$(BIN)/uv pip compile pyproject.toml --all-extras --override requirements/overrides.txt \
+		--generate-hashes --no-emit-index-url --no-annotate --no-header --quiet \
+		--python-version 3.11 --python-platform x86_64-manylinux_2_28 --output-file requirements/lock.txt
+
+clean: ## remove what the targets made, .venv too
+	@rm -rf .venv .odl build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
