@@ -31,7 +31,9 @@ def run(args: argparse.Namespace) -> int:
     deadline = time.monotonic() + STOP_S_MAX
     while running_pid(args.dir) is not None:
         if time.monotonic() > deadline:
-            raise Unavailable(f"`odl up` (pid {pid}) did not end within {STOP_S_MAX:.0f} s; see {args.dir}/up.log")
+            raise Unavailable(
+                f"`odl up` (pid {pid}) did not end within {STOP_S_MAX:.0f} s; see {args.dir}/up.log"
+            )
         time.sleep(0.05)
     console.print("Stopped. The data is kept; `odl up` continues with it.", highlight=False)
     return 0

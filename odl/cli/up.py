@@ -26,7 +26,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `odl up`."""
     parser.add_argument("--dir", type=Path, default=Path(".odl/up"), help="data directory (.odl/up)")
     parser.add_argument("--redis-port", type=int, default=0, help="port of Redis (0: a free one)")
-    parser.add_argument("--background", action="store_true", help="return when both are ready; `odl down` stops them")
+    parser.add_argument(
+        "--background", action="store_true", help="return when both are ready; `odl down` stops them"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -49,7 +51,9 @@ def keep_running(args: argparse.Namespace) -> int:
         (directory / "pid").write_text(str(os.getpid()))
         env = f"export ODL_REDIS={redis.url} ODL_KAFKA={broker.bootstrap}\n"
         (directory / "env").write_text(env)
-        console.print(f"Redis {redis.url} and Kafka {broker.bootstrap} are ready. Ctrl-C stops them.", highlight=False)
+        console.print(
+            f"Redis {redis.url} and Kafka {broker.bootstrap} are ready. Ctrl-C stops them.", highlight=False
+        )
         console.print(f"In other terminals: [bold]source {directory}/env[/bold]", highlight=False)
         while not stopped.wait(0.5):
             if not broker.is_alive():
@@ -65,9 +69,20 @@ def start_background(args: argparse.Namespace) -> int:
     directory.mkdir(parents=True, exist_ok=True)
     refuse_second(directory)
     (directory / "env").unlink(missing_ok=True)
-    command = [sys.executable, "-m", "odl", "up", "--dir", str(directory), "--redis-port", str(args.redis_port)]
+    command = [
+        sys.executable,
+        "-m",
+        "odl",
+        "up",
+        "--dir",
+        str(directory),
+        "--redis-port",
+        str(args.redis_port),
+    ]
     with (directory / "up.log").open("w") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True)
+        process = subprocess.Popen(
+            command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True
+        )
     deadline = time.monotonic() + START_S_MAX
     while not (directory / "env").exists():
         if process.poll() is not None or time.monotonic() > deadline:
@@ -82,7 +97,9 @@ def refuse_second(directory: Path) -> None:
     """Two servers on one data directory would destroy it."""
     pid = running_pid(directory)
     if pid is not None:
-        raise Misconfigured(f"`odl up` is running already with {directory} (pid {pid}): stop it with `odl down`")
+        raise Misconfigured(
+            f"`odl up` is running already with {directory} (pid {pid}): stop it with `odl down`"
+        )
 
 
 def running_pid(directory: Path) -> int | None:

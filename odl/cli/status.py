@@ -1,0 +1,78 @@
+"""`odl status`: head, epoch, replicas with version and digest, lags, snapshots, lock."""
+
+import argparse
+import json
+import sys
+from dataclasses import asdict
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from odl.cli.options import add_connection_options, model_config, redis_url
+from odl.redis_connection import connect
+from odl.redis_lock import RedisLock
+from odl.redis_log import RedisLog
+from odl.redis_snapshots import RedisSnapshots
+from odl.replicas import RedisReplicas
+
+HELP = "show the log's head, the replicas, snapshots and the lock"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of `odl status`."""
+    add_connection_options(parser, kafka=False)
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Read everything once and print it."""
+    config = model_config(args)
+    client = connect(redis_url(args))
+    log = RedisLog(client, config.name)
+    holder = RedisLock(client, config.name).holder()
+    found: dict[str, Any] = {
+        "model": config.name,
+        "head": asdict(log.head()),
+        "counters": asdict(log.counters()),
+        "sources": log.positions(),
+        "replicas": [asdict(record) for record in RedisReplicas(client, config.name).list()],
+        "snapshots": [asdict(snapshot) for snapshot in RedisSnapshots(client, config.name).list()],
+        "lock": asdict(holder) if holder else None,
+    }
+    if args.json:
+        json.dump(found, sys.stdout, indent=2)
+        sys.stdout.write("\n")
+    else:
+        show(found, Console())
+    return 0
+
+
+def show(found: dict[str, Any], console: Console) -> None:
+    """The same facts for people."""
+    head, counters = found["head"], found["counters"]
+    console.print(
+        f"[bold]{found['model']}[/bold]  version [bold]{head['version']}[/bold]  epoch {head['epoch']}  "
+        f"chain {head['chain'][:12]}  duplicates {counters['duplicates']}  dead letters {counters['skipped']}",
+        highlight=False,
+    )
+    replicas = Table(
+        "replica", "version", "lag", "epoch", "chain", "url", title="replicas", title_justify="left"
+    )
+    for record in found["replicas"]:
+        lag = head["version"] - record["version"]
+        cells = record["id"], record["version"], lag, record["epoch"], record["chain"][:12], record["url"]
+        replicas.add_row(*map(str, cells))
+    sources = Table("source", "position", title="sources", title_justify="left")
+    for source, position in sorted(found["sources"].items()):
+        sources.add_row(source, position)
+    snapshots = Table("version", "digest", "bytes", title="snapshots", title_justify="left")
+    for snapshot in found["snapshots"]:
+        snapshots.add_row(str(snapshot["version"]), snapshot["digest"][:12], f"{snapshot['size_bytes']:,}")
+    for table in (replicas, sources, snapshots):
+        if table.row_count:
+            console.print(table)
+    if found["lock"]:
+        console.print(
+            f"version lock: {found['lock']['owner']}, token {found['lock']['token']}", highlight=False
+        )
