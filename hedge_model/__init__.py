@@ -1,1 +1,5 @@
-"""Hedge Backpropagation for event streams: spec, encoder, compiled kernel, learner, Keras network."""
+"""Online deep learning by Hedge Backpropagation: a deterministic learner of one event at a time."""
+
+from hedge_model.spec import ModelSpec
+
+__all__ = ["ModelSpec"]

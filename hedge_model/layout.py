@@ -1,0 +1,150 @@
+"""Where everything of a network stands in one flat float32 buffer.
+
+Rows of units are padded to 16 lanes with zeros that stay zero, so that loops run over whole vectors and sums have
+one order on every machine. The buffer holds weights and what the optimiser and the hedge keep; rows of hashed
+categories stand apart (`hedge_model.table`), since most of them are never touched.
+
+>>> layout = Layout.of(hidden_layers=2, width=20, columns=3, classes=2)
+>>> layout.shapes["hidden_kernel"], layout.shapes["head_kernel"]
+((1, 20, 32), (2, 2, 32))
+>>> buffer = layout.allocate()
+>>> views = layout.views(buffer)
+>>> views["head_kernel"][1, 0, :20] = 1.0
+>>> weights = unpadded(layout, views)
+>>> weights["head_2/kernel"].shape, float(weights["head_2/kernel"].sum())
+((20, 2), 20.0)
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from math import prod
+from typing import Self, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+LANES = 16  # float32 numbers in the widest vector (AVX-512)
+CACHE_LINE_BYTES = 64
+
+Floats: TypeAlias = npt.NDArray[np.float32]
+Shape: TypeAlias = tuple[int, ...]
+
+
+def padded(length: int) -> int:
+    """`length` rounded up to whole vectors of lanes.
+
+    >>> padded(100), padded(0)
+    (112, 0)
+    """
+    return -(-length // LANES) * LANES
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """A named array in the buffer."""
+
+    offset: int  # in float32 numbers, a multiple of 16
+    shape: Shape
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Offsets and shapes of every array; a function of four sizes."""
+
+    hidden_layers: int  # L
+    width: int  # H, units of a hidden layer
+    columns: int  # D, dense inputs: numbers, their ramps and missing indicators
+    classes: int  # C, outputs of a head
+
+    @classmethod
+    def of(cls, hidden_layers: int, width: int, columns: int, classes: int) -> Self:
+        """The layout of these sizes; each may be 0 but the width."""
+        return cls(hidden_layers, width, columns, classes)
+
+    @cached_property
+    def shapes(self) -> dict[str, Shape]:
+        """Name -> shape with padded rows, in buffer order. Classes stand in rows, units in lanes."""
+        depths, units = self.hidden_layers, padded(self.width)
+        return {
+            "alpha": (padded(depths + 1),),  # weight of each depth, 0 first
+            "input_kernel": (self.columns if depths else 0, units),
+            "hidden_kernel": (max(depths - 1, 0), self.width, units),  # of layers 2 to L
+            "hidden_bias": (depths, units),  # of layers 1 to L
+            "head_kernel": (depths, self.classes, units),  # of depths 1 to L
+            "head_bias": (depths, padded(self.classes)),
+            "head0_kernel": (self.classes, padded(self.columns)),  # depth 0: linear on the inputs
+            "head0_bias": (padded(self.classes),),
+            "gradient_square": (depths, units),  # running mean square of each unit's gradient
+            "activation_square": (max(depths - 1, 0), units),  # … of what layers 2 to L receive
+            "error_square": (padded(depths + 1),),  # … of each head's error, depth 0 first
+        }
+
+    @cached_property
+    def slots(self) -> dict[str, Slot]:
+        """Name -> place in the buffer."""
+        slots, offset = {}, 0
+        for name, shape in self.shapes.items():
+            slots[name] = Slot(offset, shape)
+            offset += padded(prod(shape))
+        return slots
+
+    @property
+    def size(self) -> int:
+        """Length of the buffer in float32 numbers."""
+        last = list(self.slots.values())[-1]
+        return last.offset + padded(prod(last.shape))
+
+    def allocate(self) -> Floats:
+        """A zeroed buffer that starts at a cache line."""
+        raw = np.zeros(self.size + LANES, np.float32)
+        skip = (-raw.ctypes.data % CACHE_LINE_BYTES) // raw.itemsize
+        return raw[skip : skip + self.size]
+
+    def views(self, buffer: Floats) -> dict[str, Floats]:
+        """Name -> array over the buffer's own memory."""
+        return {
+            name: buffer[slot.offset : slot.offset + prod(slot.shape)].reshape(slot.shape)
+            for name, slot in self.slots.items()
+        }
+
+
+def unpadded(layout: Layout, views: dict[str, Floats]) -> dict[str, Floats]:
+    """Copies of the weights under their names in the network: kernels [inputs, outputs], biases [outputs].
+
+    `input/kernel` [D, H]; `hidden_{l}/kernel` [H, H] for l = 2 … L; `hidden_{l}/bias` [H] and `head_{l}/kernel`
+    [H, C], `head_{l}/bias` [C] for l = 1 … L; `head_0/kernel` [D, C], `head_0/bias` [C]; `alpha` [L + 1].
+    """
+    return {name: np.ascontiguousarray(array) for name, array in _named(layout, views).items()}
+
+
+def fill(layout: Layout, views: dict[str, Floats], weights: dict[str, Floats]) -> None:
+    """Write weights as `unpadded` gives them. Raises `ValueError` for other names or shapes."""
+    targets = _named(layout, views)
+    if set(weights) != set(targets):
+        wrong = sorted(set(weights) ^ set(targets))
+        raise ValueError(f"expected the weights {', '.join(targets)}; missing or unknown: {', '.join(wrong)}")
+    for name, target in targets.items():
+        if weights[name].shape != target.shape:
+            raise ValueError(f"expected '{name}' of shape {target.shape}, received {weights[name].shape}")
+        if not np.isfinite(weights[name]).all():
+            raise ValueError(f"expected finite numbers in '{name}'")
+    for name, target in targets.items():
+        target[...] = weights[name]
+
+
+def _named(layout: Layout, views: dict[str, Floats]) -> dict[str, Floats]:
+    """Writable views without padding, under the names and in the orientation of the network."""
+    depths, units, columns, classes = layout.hidden_layers, layout.width, layout.columns, layout.classes
+    named: dict[str, Floats] = {}
+    if depths:
+        named["input/kernel"] = views["input_kernel"][:, :units]
+    for depth in range(1, depths + 1):
+        if depth > 1:
+            named[f"hidden_{depth}/kernel"] = views["hidden_kernel"][depth - 2, :, :units]
+        named[f"hidden_{depth}/bias"] = views["hidden_bias"][depth - 1, :units]
+        named[f"head_{depth}/kernel"] = views["head_kernel"][depth - 1, :, :units].T
+        named[f"head_{depth}/bias"] = views["head_bias"][depth - 1, :classes]
+    named["head_0/kernel"] = views["head0_kernel"][:, :columns].T
+    named["head_0/bias"] = views["head0_bias"][:classes]
+    named["alpha"] = views["alpha"][: depths + 1]
+    return named
