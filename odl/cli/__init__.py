@@ -1,4 +1,4 @@
-"""The `odl` command. Each subcommand is one module here with `HELP`, `add_arguments(parser)` and `run(args)`."""
+"""The `odl` command: each subcommand is a module here with `HELP`, `add_arguments(parser)`, `run(args)`."""
 
 import argparse
 import importlib

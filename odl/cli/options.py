@@ -1,4 +1,4 @@
-"""The options that every command shares: the model file, Redis and Kafka, from the command line or the environment."""
+"""The options that commands share: model file, Redis and Kafka, from the command line or the environment."""
 
 import argparse
 import os

@@ -53,7 +53,7 @@ def show(found: dict[str, Any], console: Console) -> None:
     head, counters = found["head"], found["counters"]
     console.print(
         f"[bold]{found['model']}[/bold]  version [bold]{head['version']}[/bold]  epoch {head['epoch']}  "
-        f"chain {head['chain'][:12]}  duplicates {counters['duplicates']}  dead letters {counters['skipped']}",
+        f"chain {head['chain'][:12]}  duplicates {counters['duplicates']}  skipped {counters['skipped']}",
         highlight=False,
     )
     replicas = Table(

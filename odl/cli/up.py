@@ -1,7 +1,7 @@
 """`odl up`: an embedded Redis-compatible server and an embedded Kafka broker, for local use.
 
 The addresses are written to `DIR/env` as `export` lines. Redis keeps its data in DIR (fsync on every write);
-the broker's log lives in memory and is gone when it stops, which the log survives: positions are keyed by broker.
+the broker's log lives in memory and is gone when it stops. odl survives that: positions are keyed by broker.
 """
 
 import argparse
