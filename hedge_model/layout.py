@@ -1,10 +1,10 @@
 """Where everything of a network stands in one flat float32 buffer.
 
-Rows of units are padded to 16 lanes with zeros that stay zero, so that loops run over whole vectors and sums have
-one order on every machine. The buffer holds weights and what the optimiser and the hedge keep; rows of hashed
+Rows of units are padded to 16 lanes with zeros that stay zero, so that loops run over whole vectors and sums
+have one order on every machine. The buffer holds weights and what the optimiser and the hedge keep; rows of hashed
 categories stand apart (`hedge_model.table`), since most of them are never touched.
 
->>> layout = Layout.of(hidden_layers=2, width=20, columns=3, classes=2)
+>>> layout = Layout(hidden_layers=2, width=20, columns=3, classes=2)
 >>> layout.shapes["hidden_kernel"], layout.shapes["head_kernel"]
 ((1, 20, 32), (2, 2, 32))
 >>> buffer = layout.allocate()
@@ -18,7 +18,7 @@ categories stand apart (`hedge_model.table`), since most of them are never touch
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
-from typing import Self, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -49,17 +49,12 @@ class Slot:
 
 @dataclass(frozen=True)
 class Layout:
-    """Offsets and shapes of every array; a function of four sizes."""
+    """Offsets and shapes of every array; a function of four sizes, each of which may be 0 but the width."""
 
     hidden_layers: int  # L
     width: int  # H, units of a hidden layer
     columns: int  # D, dense inputs: numbers, their ramps and missing indicators
     classes: int  # C, outputs of a head
-
-    @classmethod
-    def of(cls, hidden_layers: int, width: int, columns: int, classes: int) -> Self:
-        """The layout of these sizes; each may be 0 but the width."""
-        return cls(hidden_layers, width, columns, classes)
 
     @cached_property
     def shapes(self) -> dict[str, Shape]:
@@ -111,8 +106,8 @@ class Layout:
 def unpadded(layout: Layout, views: dict[str, Floats]) -> dict[str, Floats]:
     """Copies of the weights under their names in the network: kernels [inputs, outputs], biases [outputs].
 
-    `input/kernel` [D, H]; `hidden_{l}/kernel` [H, H] for l = 2 … L; `hidden_{l}/bias` [H] and `head_{l}/kernel`
-    [H, C], `head_{l}/bias` [C] for l = 1 … L; `head_0/kernel` [D, C], `head_0/bias` [C]; `alpha` [L + 1].
+    `input/kernel` [D, H]; `hidden_{l}/kernel` [H, H] for l = 2 … L; `hidden_{l}/bias` [H],
+    `head_{l}/kernel` [H, C] and `head_{l}/bias` [C] for l = 1 … L; `head_0/kernel` [D, C], `head_0/bias` [C]; `alpha` [L + 1].
     """
     return {name: np.ascontiguousarray(array) for name, array in _named(layout, views).items()}
 
