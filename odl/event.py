@@ -24,6 +24,8 @@ NAME_LENGTH_MAX = 200
 STRING_LENGTH_MAX = 1_000  # categories are hashed; longer strings are documents, not features
 FIELDS_MAX = 4_096
 
+_WEIGHT = 1.0
+
 
 class Event(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
     """One labelled example, immutable. Defaults are left out of the canonical bytes."""
@@ -31,11 +33,16 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fiel
     id: str  # unique per sender, 1 to 200 characters
     x: Features  # feature name -> number, string, bool or None (missing)
     y: Label  # class name, or the number of a regression
-    weight: float = 1.0  # importance, > 0
+    weight: float = _WEIGHT  # importance, > 0
     time_ms: int = 0  # when the label became known, Unix milliseconds; 0 if unknown
     source: str = ""  # `kafka:<cluster>:<topic id>:<partition>` or `rest:<client>`
     seq: str = ""  # position at the source (decimal), empty if it has none
     version: int = 0  # version of the prediction that was served for this event, 0 if unknown
+
+    def __post_init__(self) -> None:
+        # The encoder recognises a default by identity, and 1.0 may be any of many objects.
+        if self.weight == _WEIGHT:
+            msgspec.structs.force_setattr(self, "weight", _WEIGHT)
 
 
 _encoder = msgspec.json.Encoder(order="sorted")
@@ -51,7 +58,7 @@ def decode(payload: bytes) -> Event:
     """The event of canonical bytes. Raises `InvalidEvent` for anything else."""
     try:
         return _decoder.decode(payload)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise InvalidEvent(f"a log payload is not an event: {error}", reason="MALFORMED") from error
 
 

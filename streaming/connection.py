@@ -1,0 +1,75 @@
+"""How clients of this package reach Kafka: common settings, one clear line when it cannot be reached."""
+
+import logging
+from collections.abc import Mapping
+
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient
+
+from odl.errors import Misconfigured, Unavailable
+
+Options = Mapping[str, str | int | float | bool]  # librdkafka settings by their own names
+
+REQUEST_TIMEOUT_S = 5.0
+CLIENT_ID = "odl"
+
+_NOT_TRANSIENT = {
+    KafkaError.TOPIC_AUTHORIZATION_FAILED,
+    KafkaError.GROUP_AUTHORIZATION_FAILED,
+    KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+    KafkaError.SASL_AUTHENTICATION_FAILED,
+    KafkaError._AUTHENTICATION,
+    KafkaError._INVALID_ARG,
+}
+
+
+def client_options(bootstrap: str, options: Options | None = None) -> dict[str, str | int | float | bool]:
+    """Settings that every client starts from; `options` (TLS, SASL …) win over them."""
+    return {
+        "bootstrap.servers": bootstrap,
+        "client.id": CLIENT_ID,
+        "reconnect.backoff.max.ms": 1_000,  # after an outage be back within a second, not ten
+        "socket.nagle.disable": True,
+        **(options or {}),
+    }
+
+
+def admin_client(bootstrap: str, options: Options | None = None) -> AdminClient:
+    """A client for metadata. Raises `Misconfigured` for settings that Kafka's client refuses."""
+    try:
+        return AdminClient(client_options(bootstrap, options), logger=quiet_logger())
+    except KafkaException as error:
+        raise Misconfigured(f"Kafka settings were refused: {error.args[0].str()}") from error
+
+
+def quiet_logger() -> logging.Logger:
+    """Where librdkafka's own lines go: silent unless somebody turns `streaming.librdkafka` on."""
+    logger = logging.getLogger("streaming.librdkafka")
+    if not logger.handlers:
+        logger.addHandler(logging.NullHandler())
+        logger.propagate = False
+    return logger
+
+
+def as_odl_error(what: str, error: KafkaError) -> Misconfigured | Unavailable:
+    """The error of ours for one of Kafka's: `Misconfigured` if waiting cannot help, else `Unavailable`."""
+    line = f"{what}: {error.str()} ({error.name()})"
+    return Misconfigured(line) if error.code() in _NOT_TRANSIENT else Unavailable(line)
+
+
+def check_broker(bootstrap: str, timeout_s: float = REQUEST_TIMEOUT_S, options: Options | None = None) -> str:
+    """The cluster id, once a broker answered.
+
+    Raises `Unavailable` when none answers within `timeout_s`, `Misconfigured` for settings that cannot work.
+    """
+    admin = admin_client(bootstrap, options)
+    try:
+        return str(admin.list_topics(timeout=timeout_s).cluster_id)
+    except KafkaException as error:
+        cause = as_odl_error("Kafka", error.args[0])
+        if isinstance(cause, Misconfigured):
+            raise cause from error
+        raise Unavailable(
+            f"no Kafka broker answers at {bootstrap} within {timeout_s:g} s: "
+            "start it, or correct --kafka (ODL_KAFKA)"
+        ) from error

@@ -1,0 +1,354 @@
+"""From a Kafka topic into the log: one event at a time, in order within a partition, exactly once.
+
+The position of a partition lives in the log and moves in the same atomic step as its events, so a crash, a
+rebalance or a second consumer of the same partition can neither lose nor double an event: the log answers
+DUPLICATE or GAP, and the consumer seeks to where the log says. Offsets committed to Kafka are for people
+who watch the lag; nothing reads them.
+
+What is passed over, always by moving the position in its turn: dead letters, after Kafka has stored them in
+the dead-letter topic, and tombstones (messages without a value), which mean nothing here.
+"""
+
+import logging
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from odl.errors import InvalidEvent, LogMissing, Misconfigured, Unavailable
+from odl.event import encode
+from odl.feedback import prepare
+from odl.learner import Schema
+from odl.log import Append, Appended, Log, Outcome
+from streaming.connection import (
+    REQUEST_TIMEOUT_S,
+    Options,
+    admin_client,
+    as_odl_error,
+    client_options,
+    quiet_logger,
+)
+from streaming.dead_letters import DeadLetter, DeadLetters
+from streaming.message import decode_value
+from streaming.source import Start, Topic, find_start, identify
+
+logger = logging.getLogger(__name__)
+
+BATCH_MAX = 500  # events appended together; bounds what is repeated after a fault
+POLL_S = 0.2  # bounds how long `stop` takes while nothing arrives
+BACKOFF_MIN_S = 0.05
+BACKOFF_MAX_S = 2.0  # back to work within seconds of an outage's end
+IDENTITY_CHECK_S = 10.0  # how long a re-created topic may go unnoticed if no offset gives it away
+
+_OUT_OF_RANGE = {KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE, KafkaError._LOG_TRUNCATION}
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class ConsumerStats:
+    """What one consumer has done since it was made. Answers are counted, so a repeated append (its first
+    answer was lost) counts as a duplicate; the log's head says how many events there are."""
+
+    accepted: int = 0  # events that entered the log
+    duplicates: int = 0  # events that had entered before, by id or by position
+    gaps: int = 0  # appends whose `prev` was not the stored position
+    dead_letters: int = 0  # events that cannot be learned, passed over
+    tombstones: int = 0  # messages without a value, passed over
+    missing: int = 0  # offsets that retention removed before they were read
+    truncations: int = 0  # partitions that ended before the stored position
+    retries: int = 0  # times that the log or the dead-letter topic could not be reached
+
+
+@dataclass(slots=True)
+class _Place:
+    """Where this consumer stands in one partition."""
+
+    source: str  # key of the positions
+    prev: str | None  # position that will be stored when the next append arrives
+    following: int  # lowest offset that may come next; lower ones were handled
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """One message on its way into the log."""
+
+    partition: int
+    append: Append
+    letter: DeadLetter | None  # to be written before the position passes
+
+
+class _Stopped(Exception):
+    """`stop` was called in the middle of something."""
+
+
+class FeedbackConsumer:
+    """Reads `topic` as a member of `group` and appends to `log` what `schema` accepts.
+
+    `run` blocks until `stop`; what it raises is not transient and should end the process.
+    """
+
+    def __init__(
+        self,
+        bootstrap: str,
+        topic: str,
+        group: str,
+        log: Log,
+        schema: Schema,
+        dead_letters: DeadLetters,
+        *,
+        batch_max: int = BATCH_MAX,
+        identity_check_s: float = IDENTITY_CHECK_S,
+        options: Options | None = None,
+    ) -> None:
+        self._name = topic
+        self._log = log
+        self._schema = schema
+        self._dead_letters = dead_letters
+        self._batch_max = batch_max
+        self._identity_check_s = identity_check_s
+        self._admin = admin_client(bootstrap, options)
+        self._settings = {
+            **client_options(bootstrap, options),
+            "group.id": group,
+            "auto.offset.reset": "error",  # never jump: `find_start` decides
+            "enable.auto.offset.store": False,  # committed offsets follow the log
+            "partition.assignment.strategy": "cooperative-sticky",
+            "fetch.wait.max.ms": 20,  # the embedded broker answers an empty fetch only after this time
+            "queued.max.messages.kbytes": 16 * 1024,  # memory of what was fetched ahead
+            **(options or {}),
+        }
+        self._stopping = threading.Event()
+        self._counts: Counter[str] = Counter()
+        self._places: dict[int, _Place] = {}  # partition -> place, of the partitions assigned now
+        self._topic: Topic | None = None
+        self._identified_at = 0.0
+
+    def stats(self) -> ConsumerStats:
+        """Counts so far. May be called from any thread."""
+        return ConsumerStats(**self._counts)
+
+    def stop(self) -> None:
+        """Make `run` return soon, where nothing is lost. May be called from any thread or signal."""
+        self._stopping.set()
+
+    def run(self) -> None:
+        """Consume until `stop`. Waits for as long as needed while the log or Kafka is out of reach.
+
+        Raises `Misconfigured` for what waiting cannot cure, and whatever else nobody expected.
+        """
+        try:
+            self._consumer = Consumer(self._settings, logger=quiet_logger())
+        except KafkaException as error:
+            raise Misconfigured(f"Kafka settings were refused: {error.args[0].str()}") from error
+        try:
+            self._patiently("topic", self._identify)
+            self._consumer.subscribe(
+                [self._name], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_revoke
+            )
+            while not self._stopping.is_set():
+                self._turn()
+        except _Stopped:
+            pass
+        finally:
+            self._consumer.close()
+
+    # Reading
+
+    def _turn(self) -> None:
+        # Before anything is read: a message from before a seek must not meet the place after it.
+        if time.monotonic() - self._identified_at > self._identity_check_s:
+            self._check_identity()
+        first = self._consumer.poll(POLL_S)
+        if first is None:
+            return
+        # What has arrived by now, without waiting for more: a lone event is not held back.
+        messages = [first, *self._consumer.consume(self._batch_max - 1, timeout=0)]
+        self._store([step for message in messages if (step := self._step(message))])
+        for message in messages:
+            if message.error() is not None:
+                self._on_error(message)
+
+    def _step(self, message: Message) -> _Step | None:
+        """What to append for a message; None if nothing, because it was handled before or is an error."""
+        partition, offset = message.partition(), message.offset()
+        place = self._places.get(partition)
+        if message.error() is not None or place is None or offset < place.following:
+            return None
+        seq, value, letter = str(offset), message.value(), None
+        payload, event_id = b"", ""
+        if value is not None:
+            headers = message.headers() or []
+            try:
+                event = decode_value(value, source=place.source, seq=seq, headers=headers)
+                payload, event_id = encode(prepare(event, self._schema)), event.id
+            except InvalidEvent as error:
+                letter = DeadLetter(
+                    message.key(), value, error.reason, str(error), place.source, offset, tuple(headers)
+                )
+        append = Append(payload, event_id, place.source, prev=place.prev, seq=seq)
+        place.prev, place.following = seq, offset + 1
+        return _Step(partition, append, letter)
+
+    # Storing
+
+    def _store(self, steps: Sequence[_Step]) -> None:
+        letters = [step.letter for step in steps if step.letter is not None]
+        if letters:
+            # What came before the first dead letter need not wait for the dead-letter topic.
+            first = next(i for i, step in enumerate(steps) if step.letter is not None)
+            self._append(steps[:first])
+            self._patiently("dead-letter topic", lambda: self._dead_letters.write(letters))
+            steps = steps[first:]
+        self._append(steps)
+
+    def _append(self, steps: Sequence[_Step]) -> None:
+        if not steps:
+            return
+        items = [step.append for step in steps]
+        answers = self._patiently("log", lambda: self._log.append_many(items))
+        ahead: set[int] = set()
+        for step, answer in zip(steps, answers, strict=True):
+            self._count(step, answer)
+            if answer.outcome is Outcome.GAP:
+                ahead.add(step.partition)
+        for partition in ahead:
+            self._reposition(partition)
+        self._show_progress({step.partition for step in steps} - ahead)
+
+    def _count(self, step: _Step, answer: Appended) -> None:
+        if answer.outcome is Outcome.GAP:
+            self._counts["gaps"] += 1
+        elif step.letter is not None:
+            self._counts["dead_letters"] += answer.outcome is Outcome.ACCEPTED
+        elif not step.append.payload:
+            self._counts["tombstones"] += answer.outcome is Outcome.ACCEPTED
+        else:
+            self._counts["accepted" if answer.outcome is Outcome.ACCEPTED else "duplicates"] += 1
+
+    def _show_progress(self, partitions: set[int]) -> None:
+        for partition in partitions:
+            place = self._places.get(partition)
+            if place is not None:
+                self._consumer.store_offsets(offsets=[TopicPartition(self._name, partition, place.following)])
+
+    # Positions
+
+    def _identify(self) -> Topic:
+        self._topic = identify(self._admin, self._name)
+        self._identified_at = time.monotonic()
+        return self._topic
+
+    def _check_identity(self) -> None:
+        before = self._topic
+        try:
+            after = self._identify()
+        except Unavailable as error:
+            self._identified_at = time.monotonic()  # no hurry: reading goes on, or fails by itself
+            logger.warning("%s", error)
+            return
+        if after != before:
+            logger.error("topic '%s' was re-created: reading the new one from its beginning", self._name)
+            for partition in list(self._places):
+                self._reposition(partition)
+
+    def _find_start(self, partition: int) -> Start:
+        """Where to read on, as the log and Kafka say now; loud if that is not the next event."""
+        topic = self._identify()
+        positions = self._log.positions()  # before the watermarks: a twin may store more in between
+        try:
+            low, high = self._consumer.get_watermark_offsets(
+                TopicPartition(self._name, partition), timeout=REQUEST_TIMEOUT_S, cached=False
+            )
+        except KafkaException as error:
+            raise as_odl_error(f"topic '{self._name}' [{partition}]", error.args[0]) from error
+        start = find_start(positions, topic.source(partition), low, high)
+        if start.missing:
+            logger.error(
+                "%s: retention removed %d offsets before they were read; going on at %d",
+                start.source,
+                start.missing,
+                start.offset,
+            )
+        if start.truncated:
+            logger.error(
+                "%s: Kafka lost records that the log has learned; those from %d on come under this key",
+                start.source,
+                start.offset,
+            )
+            if start.offset > 0:  # recorded at once, so that it is known after the partition has grown again
+                stored = str(start.offset - 1)
+                self._log.append(Append(b"", "", start.source, prev=None, seq=stored))
+                start = Start(start.source, stored, start.offset, truncated=True)
+        return start
+
+    def _place(self, partition: int) -> Start:
+        start = self._patiently("positions", lambda: self._find_start(partition))
+        self._counts["missing"] += start.missing
+        self._counts["truncations"] += start.truncated
+        self._places[partition] = _Place(start.source, start.stored, start.offset)
+        logger.info("%s: reading from offset %d", start.source, start.offset)
+        return start
+
+    def _reposition(self, partition: int) -> None:
+        start = self._place(partition)
+        target = TopicPartition(self._name, partition, start.offset)
+        self._patiently("seek", lambda: self._seek(target))
+
+    def _seek(self, target: TopicPartition) -> None:
+        try:
+            self._consumer.seek(target)
+        except KafkaException as error:  # the fetcher of a new assignment may not be ready yet
+            raise as_odl_error("seek", error.args[0]) from error
+
+    # What Kafka tells
+
+    def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        starts = [
+            TopicPartition(self._name, assigned.partition, self._place(assigned.partition).offset)
+            for assigned in partitions
+        ]
+        consumer.incremental_assign(starts)
+
+    def _on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        for revoked in partitions:
+            self._places.pop(revoked.partition, None)
+        consumer.incremental_unassign(partitions)
+
+    def _on_error(self, message: Message) -> None:
+        error, partition = message.error(), message.partition()
+        if error.code() in _OUT_OF_RANGE:
+            if partition in self._places:
+                self._reposition(partition)
+            return
+        cause = as_odl_error(f"topic '{self._name}'", error)
+        if error.fatal() or isinstance(cause, Misconfigured):
+            raise cause
+        logger.warning("%s; going on", cause)
+        self._pause(BACKOFF_MIN_S)
+
+    # Waiting
+
+    def _patiently(self, what: str, call: Callable[[], T]) -> T:
+        """The result of `call`, repeated while its server is out of reach; all calls here may be repeated."""
+        wait_s = BACKOFF_MIN_S
+        while True:
+            try:
+                return call()
+            except LogMissing:
+                logger.error("the log is gone: creating it anew, Kafka is read again from the beginning")
+                self._counts["retries"] += 1
+                self._patiently("log", self._log.create)
+            except Unavailable as error:
+                logger.warning("%s: %s; trying again in %.2f s", what, error, wait_s)
+                self._counts["retries"] += 1
+                self._pause(wait_s)
+                wait_s = min(2 * wait_s, BACKOFF_MAX_S)
+
+    def _pause(self, seconds: float) -> None:
+        if self._stopping.wait(seconds):
+            raise _Stopped
