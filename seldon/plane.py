@@ -11,7 +11,6 @@ from concurrent.futures import Future
 from odl.errors import InvalidEvent
 from odl.event import Event
 from odl.feedback import Sink, check_row, prepare
-from odl.learner import Schema
 from odl.replica import Answer, Replica
 from seldon.answer import prediction_answer, receipt_answer
 from seldon.message import Feedback, Json, SeldonMessage, decode_feedback, decode_message, malformed
@@ -29,7 +28,6 @@ class DataPlane:
         self,
         replica: Replica,
         sink: Sink,
-        schema: Schema,
         *,
         names: Sequence[str] = (),
         clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
@@ -37,7 +35,7 @@ class DataPlane:
         """`names`: the declared order of features, for rows without names."""
         self.replica = replica
         self._sink = sink
-        self._schema = schema
+        self._schema = replica.schema
         self._names = tuple(names)
         self._clock_ms = clock_ms
 

@@ -1,8 +1,9 @@
-"""A data plane over a real replica on a log in memory, with a learner that is small enough to check by hand."""
+"""A data plane over a real replica on a log in memory, with a learner small enough to check by hand."""
 
 import hashlib
 import json
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 import pytest
@@ -13,6 +14,7 @@ from odl.feedback import DirectSink
 from odl.memory import MemoryLog
 from odl.replica import Replica
 from seldon.plane import DataPlane
+from seldon.service import Service
 
 SPEC = ModelSpec(
     task="binary", classes=("on time", "late"), fields={"origin": "category", "distance": "number"}
@@ -78,7 +80,13 @@ def bench() -> Iterator[Bench]:
     log = MemoryLog()
     log.create()
     with Replica(CountingLearner, CountingLearner.from_bytes, log, replica_id="test") as replica:
-        plane = DataPlane(
-            replica, DirectSink(log, "memory"), SPEC, names=("origin", "distance"), clock_ms=lambda: 1_000
-        )
+        sink = DirectSink(log, "memory")
+        plane = DataPlane(replica, sink, names=("origin", "distance"), clock_ms=lambda: 1_000)
         yield Bench(plane, log, replica)
+
+
+@pytest.fixture
+def service(bench: Bench) -> Service:
+    return Service(
+        "flights", bench.replica, bench.plane, ExitStack(), inputs=["origin", "distance"], task="binary"
+    )

@@ -26,7 +26,10 @@ def test_an_answer_carries_probabilities_names_version_epoch_and_a_new_puid(benc
 @pytest.mark.parametrize(
     ("request_part", "answer_part"),
     [
-        ({"data": {"ndarray": [["JFK", 1]]}}, {"data": {"names": ["on time", "late"], "ndarray": [[0.5, 0.5]]}}),
+        (
+            {"data": {"ndarray": [["JFK", 1]]}},
+            {"data": {"names": ["on time", "late"], "ndarray": [[0.5, 0.5]]}},
+        ),
         (
             {"data": {"names": ["distance"], "tensor": {"shape": [1, 1], "values": [1]}}},
             {"data": {"names": ["on time", "late"], "tensor": {"shape": [1, 2], "values": [0.5, 0.5]}}},
@@ -92,9 +95,7 @@ def test_each_row_of_a_feedback_is_an_event_of_its_own(bench) -> None:
 
 
 def test_one_bad_row_keeps_all_of_its_feedback_out(bench) -> None:
-    rows = feedback(
-        request={"data": {"ndarray": [["JFK", 1], ["EWR", 2]]}}, response={"meta": {"puid": "p"}}
-    )
+    rows = feedback(request={"data": {"ndarray": [["JFK", 1], ["EWR", 2]]}}, response={"meta": {"puid": "p"}})
     with pytest.raises(InvalidEvent, match="expected one label for each of 2 rows"):
         bench.plane.feedback(rows)
     with pytest.raises(InvalidEvent, match="received 'never'"):

@@ -1,0 +1,132 @@
+"""The HTTP application: Seldon's routes over one data plane, as an RSGI callable for granian."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from odl.errors import OdlError
+from seldon.answer import failure_of, status_body
+from seldon.http import Response, Scope, Transport, read_message
+from seldon.metrics import PlaneMetrics
+from seldon.service import Service
+
+# Feedback waits for Redis (an fsync) or Kafka; Redis commits waiting clients as a group.
+FEEDBACK_THREADS = 16
+PREDICTIONS = ("/api/v1.0/predictions", "/api/v0.1/predictions", "/predict")
+FEEDBACK = ("/api/v1.0/feedback", "/api/v0.1/feedback", "/send-feedback")
+PAGE = Path(__file__).with_name("page.html")
+
+Handler = Callable[[Scope, Transport], Awaitable[Response]]
+logger = logging.getLogger(__name__)
+
+
+class App:
+    """Answers every request; never raises, never shows a stack trace."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._plane = service.plane
+        self._metrics = PlaneMetrics()
+        self._pool = ThreadPoolExecutor(FEEDBACK_THREADS, "feedback")
+        self._page = PAGE.read_bytes()
+        both, get = ("POST", "GET"), ("GET",)
+        self._routes: dict[str, tuple[tuple[str, ...], Handler]] = {
+            **{path: (both, self._predict) for path in PREDICTIONS},
+            **{path: (both, self._feedback) for path in FEEDBACK},
+            "/health/ping": (get, self._ping),
+            "/live": (get, self._live),
+            "/health/status": (get, self._ready),
+            "/api/v1.0/health/status": (get, self._ready),
+            "/ready": (get, self._ready),
+            "/metadata": (get, self._metadata),
+            "/api/v1.0/metadata": (get, self._metadata),
+            "/metrics": (get, self._exposition),
+            "/status": (get, self._status),
+            "/": (get, self._dashboard),
+        }
+
+    def close(self) -> None:
+        """Finish what the threads are doing."""
+        self._pool.shutdown()
+
+    async def __rsgi__(self, scope: Scope, transport: Transport) -> None:
+        response = await self.respond(scope, transport)
+        transport.response_bytes(
+            response.status, [("content-type", response.content_type), *response.headers], response.body
+        )
+
+    async def respond(self, scope: Scope, transport: Transport) -> Response:
+        """The response to one request, whatever happens."""
+        try:
+            methods, handler = self._routes.get(scope.path, ((), None))
+            if handler is None:
+                return self._refuse(404, f"there is nothing at {scope.path[:200]}", "NOT_FOUND")
+            if scope.method not in methods:
+                allow = (("allow", ", ".join(methods)),)
+                info = f"expected {' or '.join(methods)} for {scope.path}, received {scope.method}"
+                return self._refuse(405, info, "METHOD_NOT_ALLOWED", allow)
+            return await handler(scope, transport)
+        except OdlError as error:
+            failure = failure_of(error)
+            if failure.status >= 500 and not failure.retry_after_s:
+                logger.error("%s %s: %s", scope.method, scope.path, error)
+            status = failure.body["status"]
+            retry = (("retry-after", str(failure.retry_after_s)),) if failure.retry_after_s else ()
+            return self._refuse(failure.status, status["info"], status["reason"], retry)
+        except Exception:
+            logger.exception("%s %s failed", scope.method, scope.path)
+            return self._refuse(500, "the server failed; its log says why", "INTERNAL")
+
+    def _refuse(
+        self, status: int, info: str, reason: str, headers: tuple[tuple[str, str], ...] = ()
+    ) -> Response:
+        self._metrics.failures.labels(str(status), reason).inc()
+        return Response.json(status_body(status, info, reason), status, headers)
+
+    async def _predict(self, scope: Scope, transport: Transport) -> Response:
+        started = time.perf_counter()
+        request, future = self._plane.ask(await read_message(scope, transport))
+        answer = await asyncio.wrap_future(future)
+        response = Response.json(self._plane.answer(request, answer))
+        self._metrics.predictions.inc(len(request.rows))
+        self._metrics.predict_seconds.observe(time.perf_counter() - started)
+        return response
+
+    async def _feedback(self, scope: Scope, transport: Transport) -> Response:
+        started = time.perf_counter()
+        body = await read_message(scope, transport)
+        client, key = scope.headers.get("x-client-id", ""), scope.headers.get("idempotency-key", "")
+        message = await asyncio.get_running_loop().run_in_executor(
+            self._pool, lambda: self._plane.feedback(body, client=client, key=key)
+        )
+        for outcome in message.get("jsonData", {}).get("outcomes", [message["meta"]["tags"]["outcome"]]):
+            self._metrics.events.labels(outcome).inc()
+        self._metrics.feedback_seconds.observe(time.perf_counter() - started)
+        return Response.json(message)
+
+    async def _ping(self, scope: Scope, transport: Transport) -> Response:
+        return Response(b"pong", content_type="text/plain")
+
+    async def _live(self, scope: Scope, transport: Transport) -> Response:
+        return Response.json({"jsonData": self._service.live(), "meta": {}})
+
+    async def _ready(self, scope: Scope, transport: Transport) -> Response:
+        return Response.json({"jsonData": self._service.health(), "meta": {}})
+
+    async def _metadata(self, scope: Scope, transport: Transport) -> Response:
+        return Response.json(self._service.metadata())
+
+    async def _exposition(self, scope: Scope, transport: Transport) -> Response:
+        status = await asyncio.wrap_future(self._service.replica.ask_status(digest=False))
+        text = self._metrics.exposition(self._service.describe(status))
+        return Response(text, content_type="text/plain; version=0.0.4; charset=utf-8")
+
+    async def _status(self, scope: Scope, transport: Transport) -> Response:
+        status = await asyncio.wrap_future(self._service.replica.ask_status())
+        return Response.json(self._service.describe(status))
+
+    async def _dashboard(self, scope: Scope, transport: Transport) -> Response:
+        return Response(self._page, content_type="text/html; charset=utf-8")

@@ -1,0 +1,63 @@
+"""A service: one replica with everything it needs, as the transports see it."""
+
+from contextlib import ExitStack
+from dataclasses import asdict
+from typing import Any
+
+from odl.errors import Unavailable
+from odl.replica import Replica, ReplicaStatus
+from seldon.message import Json
+from seldon.plane import DataPlane
+
+
+class Service:
+    """One open replica. `close` it once; what it was made of closes in reverse order."""
+
+    def __init__(
+        self, name: str, replica: Replica, plane: DataPlane, parts: ExitStack, *, inputs: list[str], task: str
+    ) -> None:
+        self.name = name  # of the model, which is that of the log
+        self.replica = replica
+        self.plane = plane
+        self._parts = parts
+        self._inputs = inputs
+        self._task = task
+
+    def __enter__(self) -> "Service":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Answer who waits, flush what was accepted, disconnect. May be called twice."""
+        self._parts.close()
+
+    def live(self) -> Json:
+        """That the replica's thread turns. Raises `Unavailable` when it gave up: restart the process."""
+        health = self.replica.health()
+        if not health.alive:
+            raise Unavailable(health.reason)
+        return {"version": health.version, "epoch": health.epoch}
+
+    def health(self) -> Json:
+        """That the learner is there and in step. Raises `Unavailable` with the reason when it is not."""
+        health = self.replica.health()
+        if not health.ready:
+            raise Unavailable(f"this replica is not ready: {health.reason}")
+        return {"version": health.version, "epoch": health.epoch}
+
+    def describe(self, status: ReplicaStatus) -> dict[str, Any]:
+        """The replica's status under its model's name, as plain JSON types."""
+        return {"model": self.name, **asdict(status)}
+
+    def metadata(self) -> Json:
+        """The model in the form of Seldon's metadata."""
+        return {
+            "name": self.name,
+            "platform": "odl",
+            "versions": [self.replica.fold_id],
+            "inputs": [{"messagetype": "jsonData", "schema": {"names": self._inputs}}],
+            "outputs": [{"messagetype": "jsonData", "schema": {"task": self._task}}],
+            "custom": {},
+        }
