@@ -10,22 +10,19 @@ the dead-letter topic, and tombstones (messages without a value), which mean not
 """
 
 import logging
-import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from odl.errors import InvalidEvent, LogMissing, Misconfigured, Unavailable
+from odl.errors import InvalidEvent, Misconfigured, Unavailable
 from odl.event import encode
 from odl.feedback import prepare
 from odl.learner import Schema
 from odl.log import Append, Appended, Log, Outcome
 from streaming.connection import (
-    REQUEST_TIMEOUT_S,
     Options,
     admin_client,
     as_odl_error,
@@ -34,19 +31,16 @@ from streaming.connection import (
 )
 from streaming.dead_letters import DeadLetter, DeadLetters
 from streaming.message import decode_value
-from streaming.source import Start, Topic, find_start, identify
+from streaming.patience import WAIT_S_MIN, Patience, Stopped
+from streaming.source import Positions, Start
 
 logger = logging.getLogger(__name__)
 
 BATCH_MAX = 500  # events appended together; bounds what is repeated after a fault
 POLL_S = 0.2  # bounds how long `stop` takes while nothing arrives
-BACKOFF_MIN_S = 0.05
-BACKOFF_MAX_S = 2.0  # back to work within seconds of an outage's end
 IDENTITY_CHECK_S = 10.0  # how long a re-created topic may go unnoticed if no offset gives it away
 
 _OUT_OF_RANGE = {KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE, KafkaError._LOG_TRUNCATION}
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +76,6 @@ class _Step:
     letter: DeadLetter | None  # to be written before the position passes
 
 
-class _Stopped(Exception):
-    """`stop` was called in the middle of something."""
-
-
 class FeedbackConsumer:
     """Reads `topic` as a member of `group` and appends to `log` what `schema` accepts.
 
@@ -111,7 +101,8 @@ class FeedbackConsumer:
         self._dead_letters = dead_letters
         self._batch_max = batch_max
         self._identity_check_s = identity_check_s
-        self._admin = admin_client(bootstrap, options)
+        self._positions = Positions(admin_client(bootstrap, options), topic, log)
+        self._patience = Patience(log)
         self._settings = {
             **client_options(bootstrap, options),
             "group.id": group,
@@ -122,19 +113,17 @@ class FeedbackConsumer:
             "queued.max.messages.kbytes": 16 * 1024,  # memory of what was fetched ahead
             **(options or {}),
         }
-        self._stopping = threading.Event()
         self._counts: Counter[str] = Counter()
         self._places: dict[int, _Place] = {}  # partition -> place, of the partitions assigned now
-        self._topic: Topic | None = None
-        self._identified_at = 0.0
+        self._checked_at = 0.0  # when the topic's identity was last asked for
 
     def stats(self) -> ConsumerStats:
         """Counts so far. May be called from any thread."""
-        return ConsumerStats(**self._counts)
+        return ConsumerStats(**self._counts, retries=self._patience.retries)
 
     def stop(self) -> None:
         """Make `run` return soon, where nothing is lost. May be called from any thread or signal."""
-        self._stopping.set()
+        self._patience.stop()
 
     def run(self) -> None:
         """Consume until `stop`. Waits for as long as needed while the log or Kafka is out of reach.
@@ -146,13 +135,13 @@ class FeedbackConsumer:
         except KafkaException as error:
             raise Misconfigured(f"Kafka settings were refused: {error.args[0].str()}") from error
         try:
-            self._patiently("topic", self._identify)
+            self._patience.until_done("topic", self._positions.identify)
             self._consumer.subscribe(
                 [self._name], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_revoke
             )
-            while not self._stopping.is_set():
+            while not self._patience.is_stopped:
                 self._turn()
-        except _Stopped:
+        except Stopped:
             pass
         finally:
             self._consumer.close()
@@ -161,7 +150,7 @@ class FeedbackConsumer:
 
     def _turn(self) -> None:
         # Before anything is read: a message from before a seek must not meet the place after it.
-        if time.monotonic() - self._identified_at > self._identity_check_s:
+        if time.monotonic() - self._checked_at > self._identity_check_s:
             self._check_identity()
         first = self._consumer.poll(POLL_S)
         if first is None:
@@ -202,7 +191,7 @@ class FeedbackConsumer:
             # What came before the first dead letter need not wait for the dead-letter topic.
             first = next(i for i, step in enumerate(steps) if step.letter is not None)
             self._append(steps[:first])
-            self._patiently("dead-letter topic", lambda: self._dead_letters.write(letters))
+            self._patience.until_done("dead-letter topic", lambda: self._dead_letters.write(letters))
             steps = steps[first:]
         self._append(steps)
 
@@ -210,7 +199,7 @@ class FeedbackConsumer:
         if not steps:
             return
         items = [step.append for step in steps]
-        answers = self._patiently("log", lambda: self._log.append_many(items))
+        answers = self._patience.until_done("log", lambda: self._log.append_many(items))
         ahead: set[int] = set()
         for step, answer in zip(steps, answers, strict=True):
             self._count(step, answer)
@@ -238,56 +227,22 @@ class FeedbackConsumer:
 
     # Positions
 
-    def _identify(self) -> Topic:
-        self._topic = identify(self._admin, self._name)
-        self._identified_at = time.monotonic()
-        return self._topic
-
     def _check_identity(self) -> None:
-        before = self._topic
+        self._checked_at = time.monotonic()
         try:
-            after = self._identify()
+            is_another = self._positions.identify()
         except Unavailable as error:
-            self._identified_at = time.monotonic()  # no hurry: reading goes on, or fails by itself
-            logger.warning("%s", error)
+            logger.warning("%s", error)  # reading goes on, or fails by itself
             return
-        if after != before:
+        if is_another:
             logger.error("topic '%s' was re-created: reading the new one from its beginning", self._name)
             for partition in list(self._places):
                 self._reposition(partition)
 
-    def _find_start(self, partition: int) -> Start:
-        """Where to read on, as the log and Kafka say now; loud if that is not the next event."""
-        topic = self._identify()
-        positions = self._log.positions()  # before the watermarks: a twin may store more in between
-        try:
-            low, high = self._consumer.get_watermark_offsets(
-                TopicPartition(self._name, partition), timeout=REQUEST_TIMEOUT_S, cached=False
-            )
-        except KafkaException as error:
-            raise as_odl_error(f"topic '{self._name}' [{partition}]", error.args[0]) from error
-        start = find_start(positions, topic.source(partition), low, high)
-        if start.missing:
-            logger.error(
-                "%s: retention removed %d offsets before they were read; going on at %d",
-                start.source,
-                start.missing,
-                start.offset,
-            )
-        if start.truncated:
-            logger.error(
-                "%s: Kafka lost records that the log has learned; those from %d on come under this key",
-                start.source,
-                start.offset,
-            )
-            if start.offset > 0:  # recorded at once, so that it is known after the partition has grown again
-                stored = str(start.offset - 1)
-                self._log.append(Append(b"", "", start.source, prev=None, seq=stored))
-                start = Start(start.source, stored, start.offset, truncated=True)
-        return start
-
     def _place(self, partition: int) -> Start:
-        start = self._patiently("positions", lambda: self._find_start(partition))
+        start = self._patience.until_done(
+            "positions", lambda: self._positions.find(self._consumer, partition)
+        )
         self._counts["missing"] += start.missing
         self._counts["truncations"] += start.truncated
         self._places[partition] = _Place(start.source, start.stored, start.offset)
@@ -297,7 +252,7 @@ class FeedbackConsumer:
     def _reposition(self, partition: int) -> None:
         start = self._place(partition)
         target = TopicPartition(self._name, partition, start.offset)
-        self._patiently("seek", lambda: self._seek(target))
+        self._patience.until_done("seek", lambda: self._seek(target))
 
     def _seek(self, target: TopicPartition) -> None:
         try:
@@ -329,26 +284,4 @@ class FeedbackConsumer:
         if error.fatal() or isinstance(cause, Misconfigured):
             raise cause
         logger.warning("%s; going on", cause)
-        self._pause(BACKOFF_MIN_S)
-
-    # Waiting
-
-    def _patiently(self, what: str, call: Callable[[], T]) -> T:
-        """The result of `call`, repeated while its server is out of reach; all calls here may be repeated."""
-        wait_s = BACKOFF_MIN_S
-        while True:
-            try:
-                return call()
-            except LogMissing:
-                logger.error("the log is gone: creating it anew, Kafka is read again from the beginning")
-                self._counts["retries"] += 1
-                self._patiently("log", self._log.create)
-            except Unavailable as error:
-                logger.warning("%s: %s; trying again in %.2f s", what, error, wait_s)
-                self._counts["retries"] += 1
-                self._pause(wait_s)
-                wait_s = min(2 * wait_s, BACKOFF_MAX_S)
-
-    def _pause(self, seconds: float) -> None:
-        if self._stopping.wait(seconds):
-            raise _Stopped
+        self._patience.pause(WAIT_S_MIN)

@@ -8,14 +8,18 @@ offsets will be used again for other events, which must not look like duplicates
 key, `…:<partition>#1`, then `#2` and so on.
 """
 
+import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from confluent_kafka import KafkaException, TopicCollection
+from confluent_kafka import Consumer, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from odl.errors import Misconfigured
+from odl.log import Append, Log
 from streaming.connection import REQUEST_TIMEOUT_S, as_odl_error
+
+logger = logging.getLogger(__name__)
 
 _NO_TOPIC_ID = "AAAAAAAAAAAAAAAAAAAAAA"  # all zero: the broker is older than topic ids
 
@@ -94,3 +98,54 @@ def find_start(positions: Mapping[str, str], source: str, low: int, high: int) -
     if following < low:
         return Start(current, stored, low, missing=low - following)
     return Start(current, stored, following)
+
+
+class Positions:
+    """Where to read each partition of one topic from, as the log and Kafka say now."""
+
+    def __init__(self, admin: AdminClient, name: str, log: Log) -> None:
+        self._admin = admin
+        self._name = name
+        self._log = log
+        self._topic: Topic | None = None
+
+    def identify(self) -> bool:
+        """Ask Kafka who the topic is; whether it is another one than before. Raises `Unavailable`."""
+        before, self._topic = self._topic, identify(self._admin, self._name)
+        return before is not None and self._topic != before
+
+    def find(self, consumer: Consumer, partition: int) -> Start:
+        """Where to read on; loud if that is not the event after the stored position.
+
+        Raises `Unavailable` while the log or Kafka is out of reach.
+        """
+        topic = identify(self._admin, self._name)
+        positions = self._log.positions()  # before the watermarks: a twin may store more in between
+        try:
+            low, high = consumer.get_watermark_offsets(
+                TopicPartition(self._name, partition), timeout=REQUEST_TIMEOUT_S, cached=False
+            )
+        except KafkaException as error:
+            raise as_odl_error(f"topic '{self._name}' [{partition}]", error.args[0]) from error
+        start = find_start(positions, topic.source(partition), low, high)
+        if start.missing:
+            logger.error(
+                "%s: retention removed %d offsets before they were read; going on at %d",
+                start.source,
+                start.missing,
+                start.offset,
+            )
+        return self._begin_again(start) if start.truncated else start
+
+    def _begin_again(self, start: Start) -> Start:
+        logger.error(
+            "%s: Kafka lost records that the log has learned; those from %d on come under this key",
+            start.source,
+            start.offset,
+        )
+        if start.offset == 0:
+            return start
+        # Recorded at once, so that it is still known when the partition has grown past the old position.
+        stored = str(start.offset - 1)
+        self._log.append(Append(b"", "", start.source, prev=None, seq=stored))
+        return replace(start, stored=stored)

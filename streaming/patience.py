@@ -1,0 +1,71 @@
+"""Waiting for servers that are out of reach, for as long as needed, without losing anybody's place."""
+
+import logging
+import threading
+from collections.abc import Callable
+from typing import TypeVar
+
+from odl.errors import LogMissing, Unavailable
+from odl.log import Log
+
+logger = logging.getLogger(__name__)
+
+WAIT_S_MIN = 0.05
+WAIT_S_MAX = 2.0  # back to work within seconds of an outage's end
+
+T = TypeVar("T")
+
+
+class Stopped(Exception):
+    """`stop` was called in the middle of something."""
+
+
+class Patience:
+    """Repeats what may be repeated until it succeeds, or until `stop`."""
+
+    def __init__(self, log: Log) -> None:
+        self.retries = 0  # calls that had to be repeated
+        self._log = log
+        self._stopping = threading.Event()
+
+    def stop(self) -> None:
+        """Make every wait, now and later, raise `Stopped`. May be called from any thread or signal."""
+        self._stopping.set()
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether `stop` was called."""
+        return self._stopping.is_set()
+
+    def until_done(self, what: str, call: Callable[[], T]) -> T:
+        """The result of `call`, repeated with a bounded backoff while it raises `Unavailable`.
+
+        A log that is gone is created anew: it then says itself (GAP) where its sources have to begin.
+        Other errors pass. Raises `Stopped` once told to stop.
+        """
+        wait_s = WAIT_S_MIN
+        while True:
+            try:
+                return call()
+            except Unavailable as error:
+                logger.warning("%s: %s; trying again in %.2f s", what, error, wait_s)
+                is_missing = isinstance(error, LogMissing)
+            self.retries += 1
+            self.pause(wait_s)
+            wait_s = min(2 * wait_s, WAIT_S_MAX)
+            if is_missing:
+                self._create_log()
+
+    def _create_log(self) -> None:
+        try:
+            head = self._log.create()
+        except Unavailable:
+            return  # the next attempt says so
+        logger.error(
+            "the log was gone and was created anew (%s): Kafka is read from the beginning", head.log_id
+        )
+
+    def pause(self, seconds: float) -> None:
+        """Sleep; raises `Stopped` as soon as told to stop."""
+        if self._stopping.wait(seconds):
+            raise Stopped
