@@ -9,7 +9,7 @@ from pathlib import Path
 
 from odl.errors import OdlError
 from seldon.answer import failure_of, status_body
-from seldon.http import Response, Scope, Transport, read_message
+from seldon.http import MessageReader, Response, Scope, Transport, outcome
 from seldon.metrics import PlaneMetrics
 from seldon.service import Service
 
@@ -30,6 +30,7 @@ class App:
         self._service = service
         self._plane = service.plane
         self._metrics = PlaneMetrics()
+        self._reader = MessageReader()
         self._pool = ThreadPoolExecutor(FEEDBACK_THREADS, "feedback")
         self._page = PAGE.read_bytes()
         both, get = ("POST", "GET"), ("GET",)
@@ -88,8 +89,8 @@ class App:
 
     async def _predict(self, scope: Scope, transport: Transport) -> Response:
         started = time.perf_counter()
-        request, future = self._plane.ask(await read_message(scope, transport))
-        answer = await asyncio.wrap_future(future)
+        request, future = self._plane.ask(await self._reader.read(scope, transport))
+        answer = await outcome(future)
         response = Response.json(self._plane.answer(request, answer))
         self._metrics.predictions.inc(len(request.rows))
         self._metrics.predict_seconds.observe(time.perf_counter() - started)
@@ -97,13 +98,13 @@ class App:
 
     async def _feedback(self, scope: Scope, transport: Transport) -> Response:
         started = time.perf_counter()
-        body = await read_message(scope, transport)
+        body = await self._reader.read(scope, transport)
         client, key = scope.headers.get("x-client-id", ""), scope.headers.get("idempotency-key", "")
         message = await asyncio.get_running_loop().run_in_executor(
             self._pool, lambda: self._plane.feedback(body, client=client, key=key)
         )
-        for outcome in message.get("jsonData", {}).get("outcomes", [message["meta"]["tags"]["outcome"]]):
-            self._metrics.events.labels(outcome).inc()
+        for became in message.get("jsonData", {}).get("outcomes", [message["meta"]["tags"]["outcome"]]):
+            self._metrics.events.labels(became).inc()
         self._metrics.feedback_seconds.observe(time.perf_counter() - started)
         return Response.json(message)
 
@@ -120,12 +121,12 @@ class App:
         return Response.json(self._service.metadata())
 
     async def _exposition(self, scope: Scope, transport: Transport) -> Response:
-        status = await asyncio.wrap_future(self._service.replica.ask_status(digest=False))
+        status = await outcome(self._service.replica.ask_status(digest=False))
         text = self._metrics.exposition(self._service.describe(status))
         return Response(text, content_type="text/plain; version=0.0.4; charset=utf-8")
 
     async def _status(self, scope: Scope, transport: Transport) -> Response:
-        status = await asyncio.wrap_future(self._service.replica.ask_status())
+        status = await outcome(self._service.replica.ask_status())
         return Response.json(self._service.describe(status))
 
     async def _dashboard(self, scope: Scope, transport: Transport) -> Response:

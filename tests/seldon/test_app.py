@@ -189,7 +189,7 @@ def test_bad_bodies_get_a_status_and_one_sentence(
     assert (response.status, reason(response)) == (status, expected)
 
 
-def test_a_fault_of_ours_shows_no_trace(client: Client, monkeypatch: Any, caplog: Any) -> None:
+def test_a_fault_of_ours_shows_no_trace(client: Client, caplog: Any) -> None:
     class Broken:
         def ask(self, body: object) -> None:
             raise RuntimeError("secret internals")
