@@ -1,0 +1,188 @@
+"""The actor: what a replica does in one turn, without the thread that runs it.
+
+Each turn takes all who wait, *then* reads the log, learns what is new and answers them all. A request is
+thus only answered by a log read that started after it arrived (raft's ReadIndex rule), and no lock is
+needed around the model. The clock is injected, so a simulation runs turns in virtual time.
+"""
+
+import logging
+import math
+from collections.abc import Callable
+from typing import Annotated, Literal
+
+import msgspec
+
+from odl.errors import HistoryLost, InvalidEvent, LogMissing, OdlError, TooFarBehind, Unavailable
+from odl.event import Features
+from odl.follower import Follower
+from odl.log import Head
+from odl.mailbox import Answer, Ask, Predict, Request, fail
+
+logger = logging.getLogger(__name__)
+
+Positive = Annotated[float, msgspec.Meta(gt=0)]
+Count = Annotated[int, msgspec.Meta(ge=1)]
+
+
+class ReplicaSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How a replica serves; the `[serve]` table of a model file."""
+
+    policy: Literal["refuse", "stale"] = "refuse"  # what to do when the newest version is out of reach
+    stale_for_s: Positive = 60.0  # `stale` answers at most this long after the head was last reached
+    deadline_s: Positive = 2.0  # a prediction waits this long for its version; clients give up later
+    learn_per_turn_max: Count = 512  # about 25 ms of learning at 50 µs, so that nobody waits long for a turn
+    idle_poll_ms: Positive = 20.0  # an idle replica keeps up all the same; 50 reads/s cost it 0.5 % of a core
+    wait_poll_ms: Positive = 2.0  # while a caller waits for a version that is not in the log yet
+    retry_every_s: Positive = 0.25  # without requests, how often a log that was out of reach is tried again
+    waiting_max: Count = 4096  # callers beyond that are refused at once: they would miss their deadlines
+    rows_max: Count = 1024  # rows of one request; everybody behind it waits for them
+    snapshot_every: Count = 10_000  # versions between snapshots: seconds of learning to catch up
+
+
+class Actor:
+    """Owns a follower and those who wait for its answers. Only one thread may use it, but for `freshness`."""
+
+    def __init__(self, follower: Follower, settings: ReplicaSettings, clock: Callable[[], float]) -> None:
+        self.follower = follower
+        self.settings = settings
+        self.trouble: OdlError | None = None  # why the last read failed
+        self._clock = clock
+        self._waiting: list[Predict] = []
+        self._asking: list[Ask] = []
+        self._head: Head | None = None  # seen by the last read; None while that is unknown
+        self._fresh_at = -math.inf  # when the read began that last found the fold at the head
+        self._retry_at = -math.inf  # history that cannot be rebuilt is not tried again before that
+        self._digest = ("", "")  # a chain, and the digest of the learner there
+
+    @property
+    def has_waiting(self) -> bool:
+        """Whether somebody waits for a later turn."""
+        return bool(self._waiting)
+
+    @property
+    def lag(self) -> int:
+        """Entries seen by the last read and not learned yet."""
+        return self._head.version - self.follower.fold.version if self._head else 0
+
+    def age_s(self) -> float:
+        """How long ago the fold was known to be at the head."""
+        return self._clock() - self._fresh_at
+
+    def request(self, rows: list[Features], min_version: int = 0) -> Predict:
+        """A request that arrives now, to be passed to the next turn."""
+        return Predict(rows, min_version, self._clock() + self.settings.deadline_s)
+
+    def turn(self, requests: list[Request]) -> float:
+        """Read the log once, learn, answer everybody who can be answered. Returns for how many seconds
+        further requests may be waited for before the next turn is due."""
+        for request in requests:
+            if isinstance(request, Predict):
+                self._waiting.append(request)
+            else:
+                self._asking.append(request)
+        self._catch_up()
+        self._answer_waiting()
+        while self._asking:
+            self._run_ask(self._asking.pop(0))
+        settings = self.settings
+        if self.trouble is not None:
+            return settings.retry_every_s
+        if self._head is None or self.follower.fold.version < self._head.version:
+            return 0.0
+        return (settings.wait_poll_ms if self._waiting else settings.idle_poll_ms) / 1000
+
+    def _catch_up(self) -> None:
+        began = self._clock()
+        if began < self._retry_at:
+            return
+        try:
+            self._head = head = self.follower.step(self.settings.learn_per_turn_max)
+        except (Unavailable, HistoryLost) as error:
+            if self.trouble is None:
+                logger.warning("cannot follow the log: %s", error)
+            self.trouble = error
+            if isinstance(error, HistoryLost):
+                self._retry_at = began + self.settings.retry_every_s
+            if isinstance(error, HistoryLost | LogMissing):
+                self._fresh_at = -math.inf  # may be a lost branch: not even stale answers
+            return
+        self.trouble = None
+        if head is None:
+            self._fresh_at = -math.inf
+            for request in self._waiting:
+                request.needs = None  # versions of the lost branch mean nothing on this one
+            return
+        for request in self._waiting:
+            if request.needs is None:
+                request.needs = max(head.version, request.version_min)
+        if self.follower.fold.version >= head.version:
+            self._fresh_at = began
+
+    def _answer_waiting(self) -> None:
+        now, version = self._clock(), self.follower.fold.version
+        still_waiting = []
+        for request in self._waiting:
+            if self.trouble is not None:
+                self._answer_by_policy(request, self.trouble, now)
+            elif request.needs is not None and version >= request.needs:
+                self._answer(request, stale=False)
+            elif now >= request.deadline:
+                self._answer_by_policy(request, self._too_far_behind(request), now)
+            else:
+                still_waiting.append(request)
+        self._waiting = still_waiting
+
+    def _answer_by_policy(self, request: Predict, error: OdlError, now: float) -> None:
+        settings = self.settings
+        reached = self.follower.fold.version >= request.version_min
+        if settings.policy == "stale" and reached and now - self._fresh_at <= settings.stale_for_s:
+            self._answer(request, stale=True)
+        else:
+            fail(request, error)
+
+    def _answer(self, request: Predict, stale: bool) -> None:
+        if not request.future.set_running_or_notify_cancel():
+            return
+        follower = self.follower
+        try:
+            predictions = [follower.fold.learner.predict_one(row) for row in request.rows]
+        except ValueError as error:
+            request.future.set_exception(InvalidEvent(str(error), status=422, reason="BAD_FEATURES"))
+        except Exception as error:  # predicting changes nothing, so it is this caller's trouble alone
+            logger.exception("a prediction failed")
+            request.future.set_exception(error)
+        else:
+            request.future.set_result(Answer(predictions, follower.fold.version, follower.epoch, stale))
+
+    def _too_far_behind(self, request: Predict) -> TooFarBehind:
+        version, epoch = self.follower.fold.version, self.follower.epoch
+        if self.lag or request.needs is None:
+            return TooFarBehind(f"this replica is at version {version}, {self.lag} behind: try again")
+        return TooFarBehind(
+            f"expected version {request.version_min} or later, the log ends at {version} (epoch {epoch}): "
+            "the event has not arrived yet, or was lost with an earlier epoch"
+        )
+
+    def _run_ask(self, ask: Ask) -> None:
+        if not ask.future.set_running_or_notify_cancel():
+            return
+        try:
+            result = ask.function()
+        except Exception as error:  # noqa: BLE001 - it is the asker's, who receives it
+            ask.future.set_exception(error)
+        else:
+            ask.future.set_result(result)
+
+    def fail_all(self, reason: OdlError) -> None:
+        """Fail everybody who waits, because no further turn will come."""
+        requests: list[Request] = [*self._waiting, *self._asking]
+        for request in requests:
+            fail(request, reason)
+        self._waiting, self._asking = [], []
+
+    def digest(self) -> str:
+        """The learner's digest, hashed once per version."""
+        fold = self.follower.fold
+        if self._digest[0] != fold.chain:
+            self._digest = (fold.chain, fold.learner.digest())
+        return self._digest[1]

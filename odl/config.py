@@ -1,0 +1,112 @@
+"""The model file: what a model is and how it is served. Addresses come from the command line or environment.
+
+    name = "flights"
+    [model]
+    task = "binary"
+    classes = ["on time", "late"]
+    [kafka]
+    topic = "flights-feedback"
+
+Everything but `name` and `[model]` has a default. A key that is not known is an error, so that a misspelt
+setting is found at start.
+"""
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from odl.actor import Count, ReplicaSettings
+from odl.errors import Misconfigured
+from odl.log import IDS_MAX
+
+NAME = re.compile(r"[a-z0-9-]{1,100}")
+
+
+class KafkaSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The `[kafka]` table; names that are left out follow from the model's name."""
+
+    topic: str = ""  # where feedback arrives: <name>-feedback
+    dead_letter_topic: str = ""  # where feedback goes that cannot be learned: <topic>-dead-letters
+    group: str = ""  # consumer group: odl-<name>
+
+
+class LogSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The `[log]` table."""
+
+    ids_max: Count = IDS_MAX  # event ids that are surely remembered, for deduplication
+    log_id: str = ""  # refuse to start on a log with another id; empty: take what is there
+    require_fsync_always: bool | None = None  # refuse a Redis that may lose acknowledged writes in a crash;
+    # left out: only where nothing else keeps them, which is without Kafka
+
+
+class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One model file."""
+
+    name: str  # a-z, 0-9 and -; names the log, {odl:<name>}
+    model: dict[str, Any]  # what the learner's spec takes; odl itself does not look inside
+    serve: ReplicaSettings = ReplicaSettings()
+    kafka: KafkaSettings = KafkaSettings()
+    log: LogSettings = LogSettings()
+
+    def __post_init__(self) -> None:
+        if not NAME.fullmatch(self.name):
+            raise ValueError(f"expected a name of a-z, 0-9 and -, received {self.name!r}")
+
+
+def load_config(path: str | Path) -> Config:
+    """The configuration in a TOML file. Raises `Misconfigured` naming the key and what was expected."""
+    try:
+        text = Path(path).read_bytes().decode()
+    except (OSError, UnicodeDecodeError) as error:
+        raise Misconfigured(f"the model file {path} cannot be read: {error}") from error
+    return parse_config(text, str(path))
+
+
+def parse_config(text: str, origin: str = "the model file") -> Config:
+    """The configuration in TOML text.
+
+    >>> config = parse_config('name = "flights"\\n[model]\\ntask = "binary"')
+    >>> config.kafka.topic, config.serve.policy
+    ('flights-feedback', 'refuse')
+    >>> parse_config('name = "flights"\\n[model]\\n[serve]\\npolicy = "hope"')
+    Traceback (most recent call last):
+    odl.errors.Misconfigured: the model file: Invalid enum value 'hope' - at `serve.policy`;
+    expected 'refuse' or 'stale'
+    """
+    try:
+        config = msgspec.convert(tomllib.loads(text), Config)
+    except tomllib.TOMLDecodeError as error:
+        raise Misconfigured(f"{origin}: not TOML: {error}") from error
+    except msgspec.ValidationError as error:
+        raise Misconfigured(f"{origin}: {_explained(str(error))}") from error
+    topic = config.kafka.topic or f"{config.name}-feedback"
+    kafka = KafkaSettings(
+        topic=topic,
+        dead_letter_topic=config.kafka.dead_letter_topic or f"{topic}-dead-letters",
+        group=config.kafka.group or f"odl-{config.name}",
+    )
+    return msgspec.structs.replace(config, kafka=kafka)
+
+
+TABLES: dict[str, type[msgspec.Struct]] = {
+    "": Config,
+    "serve": ReplicaSettings,
+    "kafka": KafkaSettings,
+    "log": LogSettings,
+}
+
+
+def _explained(message: str) -> str:
+    """msgspec says what was wrong and where; this adds what would have been right."""
+    unknown = re.search(r"unknown field `(.+)`(?: - at `\$\.(\w+)`)?$", message)
+    if unknown:
+        key, table = unknown[1], unknown[2] or ""
+        known = ", ".join(TABLES[table].__struct_fields__)
+        return f"unknown key `{table}.{key}`; expected some of: {known}".replace("`.", "`")
+    message = message.replace("`$.", "`")
+    if message.endswith("`serve.policy`"):
+        return f"{message}; expected 'refuse' or 'stale'"
+    return message

@@ -1,0 +1,160 @@
+"""A follower keeps a fold in step with the log: reads, compares chains, learns, starts over when it must.
+
+It knows neither requests nor time, so a simulation drives it as a replica does.
+
+  restoring ──newest snapshot on this history, else version 0──► following
+      ▲                                                            │ own entry gone or another chain: raise
+      └────────────────────────────────────────────────────────────┘ the epoch, forget the lost branch
+"""
+
+import logging
+from collections.abc import Callable
+from enum import Enum, auto
+
+from odl.errors import DamagedSnapshot, HistoryLost
+from odl.fold import Fold, LoadLearner
+from odl.learner import Learner
+from odl.log import Head, Log, Slice, next_chain
+from odl.snapshots import Snapshot, SnapshotStore
+
+logger = logging.getLogger(__name__)
+
+
+class Relation(Enum):
+    """How a log continues a position in it."""
+
+    CONTINUES = auto()
+    LOST = auto()  # the log holds another history at this position, or ends before it
+    TRIMMED = auto()  # the log begins after this position: only a snapshot can bridge that
+
+
+def relation(version: int, chain: str, part: Slice) -> Relation:
+    """How `part`, read at `version`, continues a history that has `chain` there.
+
+    Version numbers alone repeat after a rewind, so chains decide.
+    """
+    head, entries = part.head, part.entries
+    if head.version < version or (head.version == version and head.chain != chain):
+        return Relation.LOST
+    if head.version == version:
+        return Relation.CONTINUES
+    if not entries or entries[0].version > version + 1:
+        return Relation.TRIMMED
+    first = entries[0]
+    if first.version == version:
+        return Relation.CONTINUES if first.chain == chain else Relation.LOST
+    if version == 0:  # nothing was learned, so nothing was lost; damage shows when the entry is taken
+        return Relation.CONTINUES
+    # Our own entry was trimmed, but the next one proves where it comes from.
+    return Relation.CONTINUES if next_chain(chain, first.payload) == first.chain else Relation.LOST
+
+
+class Follower:
+    """A fold and its place in the log."""
+
+    def __init__(
+        self,
+        new_learner: Callable[[], Learner],
+        load_learner: LoadLearner,
+        log: Log,
+        snapshots: SnapshotStore | None,
+    ) -> None:
+        self._new_learner = new_learner
+        self._load_learner = load_learner
+        self._log = log
+        self._snapshots = snapshots
+        self._restoring = True
+        self._lost = False  # the epoch has to grow before anything is answered
+        self.fold = Fold(new_learner())
+        self.fold_id = self.fold.learner.fold_id
+        self.epoch = 0
+        self.log_id = ""
+        self.resets = 0  # how often learned history turned out to be lost
+
+    def step(self, count: int) -> Head | None:
+        """Read the log once and learn up to `count` new entries. The head which that read saw, or None
+        if the fold had to be replaced: then nothing is known about the head, step again.
+
+        Raises `Unavailable` when the log is out of reach, `HistoryLost` when the log is damaged or
+        trimmed and no snapshot bridges that.
+        """
+        if self._restoring:
+            self._restore()
+        part = self._log.read(self.fold.version, count)
+        how = relation(self.fold.version, self.fold.chain, part)
+        if how is Relation.LOST or part.head.log_id != self.log_id:
+            self._forget(part.head)
+            return None
+        if how is Relation.TRIMMED:
+            self._bridge(part.head, "the log begins after version {version}")
+            return None
+        try:
+            for entry in part.entries:
+                if entry.version > self.fold.version:
+                    self.fold.take(entry)
+        except HistoryLost as error:
+            self._bridge(part.head, str(error))
+            return None
+        self._follow_epoch(part.head)
+        return part.head
+
+    def _follow_epoch(self, head: Head) -> None:
+        if head.epoch < self.epoch:
+            # Redis forgot that it had lost history, so what came after the loss may be gone as well.
+            head = self._log.raise_epoch(self.epoch + 1)
+        self.epoch = head.epoch
+
+    def _forget(self, head: Head) -> None:
+        """Drop the lost branch at once, so that no policy can serve it while the rest is arranged."""
+        logger.warning(
+            "history lost: learned version %d of log %s, which now ends at version %d of log %s; rebuilding",
+            self.fold.version, self.log_id, head.version, head.log_id,
+        )  # fmt: skip
+        self.fold = Fold(self._new_learner())
+        self.resets += 1
+        self._restoring = self._lost = True
+
+    def _restore(self) -> None:
+        head = self._log.raise_epoch(self.epoch + 1) if self._lost else self._log.head()
+        self.fold = self._newest_snapshot(head, above=0) or self.fold
+        self.epoch, self.log_id = head.epoch, head.log_id
+        self._restoring = self._lost = False
+
+    def _bridge(self, head: Head, why: str) -> None:
+        version = self.fold.version
+        fold = self._newest_snapshot(head, above=version)
+        if fold is None:
+            raise HistoryLost(
+                f"{why.format(version=version)}, and no good snapshot after it is on this log's history: "
+                "restore the log from a backup, or add a snapshot"
+            )
+        self.fold = fold
+
+    def _newest_snapshot(self, head: Head, above: int) -> Fold | None:
+        """The newest fold that can be trusted: right arithmetic, undamaged, on the log's history."""
+        for snapshot in self._snapshots.list() if self._snapshots else []:
+            if snapshot.fold_id != self.fold_id or snapshot.log_id != head.log_id:
+                continue
+            if snapshot.version > above and self._is_on_history(snapshot):
+                fold = self._load(snapshot)
+                if fold is not None:
+                    return fold
+        return None
+
+    def _is_on_history(self, snapshot: Snapshot) -> bool:
+        part = self._log.read(snapshot.version, 1)
+        return relation(snapshot.version, snapshot.chain, part) is Relation.CONTINUES
+
+    def _load(self, snapshot: Snapshot) -> Fold | None:
+        store = self._snapshots
+        assert store is not None
+        try:
+            fold = Fold.from_bytes(store.load(snapshot), self._load_learner)
+            if (fold.version, fold.chain) != (snapshot.version, snapshot.chain):
+                raise DamagedSnapshot(f"expected version {snapshot.version}, the bytes hold {fold.version}")
+            if fold.learner.digest() != snapshot.digest or fold.learner.fold_id != self.fold_id:
+                raise DamagedSnapshot("the bytes hold another learner than was recorded")
+        except (DamagedSnapshot, ValueError) as error:
+            logger.warning("snapshot of version %d passed over: %s", snapshot.version, error)
+            return None
+        return fold

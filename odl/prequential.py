@@ -1,0 +1,158 @@
+"""Prequential scores: every event is scored by the prediction made before it was learned.
+
+>>> scores = Prequential()
+>>> for p, y in [(0.9, "late"), (0.2, "on time"), (0.6, "on time"), (0.7, "late")]:
+...     scores.update({"on time": 1 - p, "late": p}, y)
+>>> scores.scores().accuracy, round(scores.scores().log_loss, 4), scores.scores().auc
+(0.75, 0.4004, 1.0)
+>>> round(scores.scores().base_rate_log_loss, 4)  # the label frequencies alone
+0.8503
+"""
+
+import math
+from collections.abc import Sequence
+
+import msgspec
+import numpy as np
+
+from odl.event import Label, Prediction
+
+PROBABILITY_MIN = 1e-15  # a certain and wrong prediction costs 34.5 nats, not infinity
+LOGIT_MAX = 16.0  # scores beyond 1e-7 and 1 - 1e-7 share the outermost bins
+BINS_PER_LOGIT = 64  # rare classes keep their resolution near 0, where equal-width bins would not
+BINS = int(2 * LOGIT_MAX * BINS_PER_LOGIT)
+
+
+class Scores(msgspec.Struct, frozen=True):
+    """Scores so far; None where the task has no such score, or nothing was scored."""
+
+    events: int  # events scored
+    accuracy: float | None  # share of events whose most probable class was the label
+    log_loss: float | None  # mean of -ln p(label), nats
+    base_rate_log_loss: float | None  # the same for the label frequencies before each event
+    auc: float | None  # two classes only; see `Prequential.auc_error_max`
+    mae: float | None  # regression: mean absolute error
+    rmse: float | None  # regression: root of the mean squared error
+
+
+class Prequential(msgspec.Struct):
+    """Running weighted scores in constant memory, for classification or regression.
+
+    The area under the ROC curve comes from two histograms over the logit of the score, 1/64 wide, in
+    which scores of one bin count as ties. `auc_error_max` bounds what that can change.
+    """
+
+    events: int = 0
+    weight_sum: float = 0.0
+    hit_sum: float = 0.0  # weight of the events whose most probable class was right
+    log_loss_sum: float = 0.0
+    base_rate_loss_sum: float = 0.0
+    label_weights: dict[str, float] = {}  # class -> weight of its events; msgspec copies the default
+    positive: str = ""  # the class whose probability orders the ROC curve
+    positive_bins: list[float] = []  # BINS weights, empty unless there are exactly two classes
+    negative_bins: list[float] = []
+    absolute_sum: float = 0.0
+    square_sum: float = 0.0
+    is_regression: bool = False
+
+    def update(self, prediction: Prediction, y: Label, weight: float = 1.0) -> None:
+        """Score one event by the prediction that was made before it was learned."""
+        self.events += 1
+        self.weight_sum += weight
+        if isinstance(prediction, dict):
+            self._update_classes(prediction, label_name(y), weight)
+        else:
+            self.is_regression = True
+            error = float(y) - prediction
+            self.absolute_sum += weight * abs(error)
+            self.square_sum += weight * error * error
+
+    def _update_classes(self, prediction: dict[str, float], label: str, weight: float) -> None:
+        probability = prediction.get(label, 0.0)
+        if prediction and max(prediction, key=prediction.__getitem__) == label:
+            self.hit_sum += weight
+        self.log_loss_sum -= weight * math.log(max(probability, PROBABILITY_MIN))
+        counts = self.label_weights
+        seen = counts.get(label, 0.0)
+        n_classes = max(len(prediction), len(counts)) if label in prediction else len(counts) + 1
+        counted = self.weight_sum - weight  # what was seen before this event
+        self.base_rate_loss_sum -= weight * math.log((seen + 1.0) / (counted + max(n_classes, 1)))
+        counts[label] = seen + weight
+        if len(prediction) == 2:
+            self._update_bins(prediction, label, weight)
+        elif self.positive_bins:  # a third class appeared: the curve is no longer defined
+            self.positive_bins, self.negative_bins = [], []
+
+    def _update_bins(self, prediction: dict[str, float], label: str, weight: float) -> None:
+        if not self.positive_bins:
+            if self.events > 1:
+                return  # the classes were not always two
+            self.positive = list(prediction)[-1]
+            self.positive_bins, self.negative_bins = [0.0] * BINS, [0.0] * BINS
+        bins = self.positive_bins if label == self.positive else self.negative_bins
+        bins[_bin(prediction.get(self.positive, 0.0))] += weight
+
+    def auc(self) -> float | None:
+        """Area under the ROC curve by the histograms; None without both classes."""
+        positive, negative = np.array(self.positive_bins), np.array(self.negative_bins)
+        pairs = positive.sum() * negative.sum()
+        if not pairs:
+            return None
+        below = np.cumsum(negative) - negative
+        return float(np.dot(positive, below + negative / 2) / pairs)
+
+    def auc_error_max(self) -> float:
+        """How far `auc` can be from the exact value: half of the share of pairs within one bin."""
+        positive, negative = np.array(self.positive_bins), np.array(self.negative_bins)
+        pairs = positive.sum() * negative.sum()
+        return float(np.dot(positive, negative) / 2 / pairs) if pairs else 0.0
+
+    def scores(self) -> Scores:
+        """The scores so far."""
+        if not self.weight_sum:
+            return Scores(0, None, None, None, None, None, None)
+        n = self.weight_sum
+        if self.is_regression:
+            rmse = math.sqrt(self.square_sum / n)
+            return Scores(self.events, None, None, None, None, self.absolute_sum / n, rmse)
+        loss, base = self.log_loss_sum / n, self.base_rate_loss_sum / n
+        return Scores(self.events, self.hit_sum / n, loss, base, self.auc(), None, None)
+
+
+def label_name(y: Label) -> str:
+    """The class that a label names, as predictions spell it.
+
+    >>> label_name("late"), label_name(3), label_name(True)
+    ('late', '3', 'true')
+    """
+    if isinstance(y, bool):
+        return "true" if y else "false"
+    return y if isinstance(y, str) else str(y)
+
+
+def auc(scores: Sequence[float], labels: Sequence[bool]) -> float:
+    """Exact area under the ROC curve: the share of (positive, negative) pairs in the right order, ties half.
+
+    Raises `ValueError` unless both classes occur. O(n log n), by midranks (Mann-Whitney U).
+
+    >>> auc([0.1, 0.4, 0.4, 0.8], [False, False, True, True])
+    0.875
+    """
+    values, positive = np.asarray(scores, float), np.asarray(labels, bool)
+    n_positive = int(positive.sum())
+    n_negative = len(positive) - n_positive
+    if not n_positive or not n_negative:
+        raise ValueError(f"expected both classes, received {n_positive} positive and {n_negative} negative")
+    _, group, sizes = np.unique(values, return_inverse=True, return_counts=True)
+    midranks = np.cumsum(sizes) - (sizes - 1) / 2
+    rank_sum = float(midranks[group[positive]].sum())
+    return (rank_sum - n_positive * (n_positive + 1) / 2) / (n_positive * n_negative)
+
+
+def _bin(probability: float) -> int:
+    if probability <= 0.0:
+        return 0
+    if probability >= 1.0:
+        return BINS - 1
+    logit = math.log(probability / (1.0 - probability))
+    return min(max(int((logit + LOGIT_MAX) * BINS_PER_LOGIT), 0), BINS - 1)
