@@ -20,6 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Consume until SIGTERM or Ctrl-C."""
+    from streaming.connection import check_broker
     from streaming.consumer import FeedbackConsumer
     from streaming.dead_letters import DeadLetters
 
@@ -27,8 +28,9 @@ def run(args: argparse.Namespace) -> int:
     config = model_config(args)
     client = connect(redis_url(args))
     brokers = required(args.kafka, "ODL_KAFKA", "Kafka brokers", "--kafka 127.0.0.1:9092")
-    check_server(client, require_fsync_always=False)
-    log = RedisLog(client, config.name)
+    check_server(client, require_fsync_always=bool(config.log.require_fsync_always))
+    check_broker(brokers)
+    log = RedisLog(client, config.name, ids_max=config.log.ids_max)
     head = log.create()
     consumer = FeedbackConsumer(
         brokers,
