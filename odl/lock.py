@@ -7,6 +7,8 @@ shows its token and is refused (`Fenced`) when a newer one was issued.
 from dataclasses import dataclass
 from typing import Protocol
 
+from odl.errors import Fenced
+
 
 @dataclass(frozen=True, slots=True)
 class Lease:
@@ -30,3 +32,15 @@ class VersionLock(Protocol):
 
     def holder(self) -> Lease | None:
         """Who holds the lock now."""
+
+
+def ended(lease: Lease) -> Fenced:
+    """The error of a renewal that came too late."""
+    return Fenced(f"the lease of '{lease.owner}' (token {lease.token}) has ended: acquire the lock again")
+
+
+def refused(lease: Lease) -> Fenced:
+    """The error of a write under a lease that is not the newest."""
+    return Fenced(
+        f"the write of '{lease.owner}' (token {lease.token}) was refused: a newer lease was granted"
+    )

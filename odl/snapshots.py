@@ -5,6 +5,8 @@ from typing import Protocol
 
 from odl.lock import Lease
 
+KEEP = 3  # snapshots kept of each fold: the newest, the one trimming relies on, one more to go back to
+
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:

@@ -1,0 +1,247 @@
+"""The log, the version lock and the snapshots in this process's memory: what their contract means.
+
+>>> log = MemoryLog()
+>>> log.create().version
+0
+>>> log.append(Append(b'{"y":1}', event_id="f-1", source="rest:demo"))
+Appended(outcome=<Outcome.ACCEPTED: 'accepted'>, version=1, stored=None)
+>>> log.append(Append(b'{"y":1}', event_id="f-1", source="rest:demo")).outcome
+<Outcome.DUPLICATE: 'duplicate'>
+>>> log.read(version=0, count=10).entries[0].payload
+b'{"y":1}'
+"""
+
+import hashlib
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from threading import RLock
+
+from odl.errors import DamagedSnapshot, LogMissing
+from odl.lock import Lease, ended, refused
+from odl.log import (
+    CHAIN_START,
+    IDS_MAX,
+    Append,
+    Appended,
+    Counters,
+    Entry,
+    Head,
+    Outcome,
+    Slice,
+    next_chain,
+    uncovered,
+)
+from odl.snapshots import KEEP, Snapshot
+
+
+def monotonic_ms() -> int:
+    """Milliseconds that never go back."""
+    return time.monotonic_ns() // 1_000_000
+
+
+class MemoryLock:
+    """A `VersionLock` for the threads of one process."""
+
+    def __init__(self, clock_ms: Callable[[], int] = monotonic_ms) -> None:
+        self.mutex = RLock()  # a fenced write holds it from its check to its last change
+        self._clock_ms = clock_ms
+        self._last: Lease | None = None  # the newest grant, ended or not
+        self._ends_ms: int | None = None  # None: released
+
+    def acquire(self, owner: str, ttl_ms: int) -> Lease | None:
+        with self.mutex:
+            if self.holder() is not None:
+                return None
+            self._last = Lease(owner, self._last.token + 1 if self._last else 1)
+            self._ends_ms = self._clock_ms() + ttl_ms
+            return self._last
+
+    def renew(self, lease: Lease, ttl_ms: int) -> None:
+        with self.mutex:
+            if self.holder() != lease:
+                raise ended(lease)
+            self._ends_ms = self._clock_ms() + ttl_ms
+
+    def release(self, lease: Lease) -> None:
+        with self.mutex:
+            if self.holder() == lease:
+                self._ends_ms = None
+
+    def holder(self) -> Lease | None:
+        with self.mutex:
+            running = self._ends_ms is not None and self._clock_ms() < self._ends_ms
+            return self._last if running else None
+
+    def check(self, lease: Lease) -> None:
+        """Raise `Fenced` unless `lease` is the newest grant."""
+        with self.mutex:
+            if self._last != lease:
+                raise refused(lease)
+
+
+class MemorySnapshots:
+    """A `SnapshotStore` that keeps the bytes of the last `keep` snapshots of each fold."""
+
+    def __init__(self, lock: MemoryLock, keep: int = KEEP) -> None:
+        self.lock = lock
+        self._keep = keep
+        self._stored: dict[Snapshot, bytes] = {}  # in the order in which they became visible
+
+    def save(self, snapshot: Snapshot, data: bytes, lease: Lease) -> None:
+        check_bytes(snapshot, data)
+        with self.lock.mutex:
+            self.lock.check(lease)
+            self._stored.pop(snapshot, None)
+            self._stored[snapshot] = bytes(data)
+            of_fold = [kept for kept in self._stored if kept.fold_id == snapshot.fold_id]
+            for old in of_fold[: -self._keep]:
+                del self._stored[old]
+
+    def list(self) -> list[Snapshot]:
+        with self.lock.mutex:
+            return sorted(reversed(self._stored), key=lambda snapshot: -snapshot.version)
+
+    def load(self, snapshot: Snapshot) -> bytes:
+        with self.lock.mutex:
+            data = self._stored.get(snapshot, b"")
+        check_bytes(snapshot, data)
+        return data
+
+
+def check_bytes(snapshot: Snapshot, data: bytes) -> None:
+    """Raise `DamagedSnapshot` unless `data` is what `snapshot` records."""
+    sha256 = hashlib.sha256(data).hexdigest()
+    if len(data) != snapshot.size_bytes or sha256 != snapshot.sha256:
+        raise DamagedSnapshot(
+            f"snapshot of version {snapshot.version}: expected {snapshot.size_bytes} bytes with sha256 "
+            f"{snapshot.sha256[:12]}…, found {len(data)} with {sha256[:12]}…: use an older one"
+        )
+
+
+@dataclass(slots=True)
+class _State:
+    """Everything a log holds; a copy of it is a log that was rewound."""
+
+    head: Head
+    entries: dict[int, Entry] = field(default_factory=dict)  # version -> entry, ascending
+    positions: dict[str, str] = field(default_factory=dict)  # source -> seq
+    ids: dict[str, int] = field(default_factory=dict)  # event id -> version, the current generation
+    ids_from: int = 1  # version at which the current generation begins
+    older_ids: dict[str, int] = field(default_factory=dict)  # the generation before
+    counters: Counters = Counters(duplicates=0, skipped=0)
+
+
+class MemoryLog:
+    """A `Log` in memory, thread-safe."""
+
+    def __init__(
+        self,
+        snapshots: MemorySnapshots | None = None,
+        *,
+        ids_max: int = IDS_MAX,
+        new_log_id: Callable[[], str] = lambda: uuid.uuid4().hex,
+    ) -> None:
+        self._mutex = RLock()
+        self._snapshots = snapshots or MemorySnapshots(MemoryLock())
+        self._ids_max = ids_max
+        self._new_log_id = new_log_id
+        self._state: _State | None = None
+
+    def create(self) -> Head:
+        with self._mutex:
+            if self._state is None:
+                self._state = _State(Head(version=0, chain=CHAIN_START, epoch=1, log_id=self._new_log_id()))
+            return self._state.head
+
+    def head(self) -> Head:
+        with self._mutex:
+            return self._here().head
+
+    def append(self, item: Append) -> Appended:
+        with self._mutex:
+            state = self._here()
+            stored = None
+            if item.seq is not None:
+                stored = state.positions.get(item.source)
+                if stored is not None and int(item.seq) <= int(stored):
+                    return self._duplicate(state, item, stored)
+                if item.prev != stored:
+                    return Appended(Outcome.GAP, None, stored)
+                state.positions[item.source] = stored = item.seq
+            if not item.payload:
+                state.counters = replace(state.counters, skipped=state.counters.skipped + 1)
+                return Appended(Outcome.ACCEPTED, None, stored)
+            if item.event_id in state.ids or item.event_id in state.older_ids:
+                return self._duplicate(state, item, stored)
+            return self._enter(state, item, stored)
+
+    def _duplicate(self, state: _State, item: Append, stored: str | None) -> Appended:
+        if item.payload:
+            state.counters = replace(state.counters, duplicates=state.counters.duplicates + 1)
+        first = state.ids.get(item.event_id, state.older_ids.get(item.event_id))
+        return Appended(Outcome.DUPLICATE, first, stored)
+
+    def _enter(self, state: _State, item: Append, stored: str | None) -> Appended:
+        version, chain = state.head.version + 1, next_chain(state.head.chain, item.payload)
+        if len(state.ids) >= self._ids_max:
+            state.counters = replace(state.counters, horizon=state.ids_from)
+            state.ids, state.older_ids, state.ids_from = {}, state.ids, version
+        state.ids[item.event_id] = version
+        state.entries[version] = Entry(version, chain, item.payload)
+        state.head = replace(state.head, version=version, chain=chain)
+        return Appended(Outcome.ACCEPTED, version, stored)
+
+    def append_many(self, items: list[Append]) -> list[Appended]:
+        return [self.append(item) for item in items]
+
+    def read(self, version: int, count: int) -> Slice:
+        with self._mutex:
+            state = self._here()
+            first = max(version, next(iter(state.entries), 1))  # earlier ones were trimmed
+            found = (state.entries.get(at) for at in range(first, first + count + 1))
+            entries = [entry for entry in found if entry is not None]
+            own = bool(entries) and entries[0].version == version
+            return Slice(state.head, entries[: count + own])
+
+    def position(self, source: str) -> str | None:
+        return self.positions().get(source)
+
+    def positions(self) -> dict[str, str]:
+        with self._mutex:
+            return dict(self._here().positions)
+
+    def raise_epoch(self, at_least: int) -> Head:
+        with self._mutex:
+            state = self._here()
+            state.head = replace(state.head, epoch=max(state.head.epoch, at_least))
+            return state.head
+
+    def counters(self) -> Counters:
+        with self._mutex:
+            return self._here().counters
+
+    def trim(self, up_to_version: int, lease: Lease) -> int:
+        with self._mutex, self._snapshots.lock.mutex:
+            state = self._here()
+            self._snapshots.lock.check(lease)
+            covering = [
+                snapshot
+                for snapshot in self._snapshots.list()
+                if snapshot.log_id == state.head.log_id
+                and snapshot.version >= up_to_version
+                and snapshot.version in state.entries
+                and snapshot.chain == state.entries[snapshot.version].chain
+            ]
+            if len({snapshot.version for snapshot in covering}) < 2:
+                raise uncovered(up_to_version)
+            removed = [version for version in state.entries if version < up_to_version]
+            for version in removed:
+                del state.entries[version]
+            return len(removed)
+
+    def _here(self) -> _State:
+        if self._state is None:
+            raise LogMissing("there is no log in memory: call create() first")
+        return self._state

@@ -1,0 +1,124 @@
+"""A Lua script kept as a file in `odl/lua`, run by its digest; what Redis errors mean to a caller."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from importlib.resources import files
+from typing import Any, TypeAlias, TypeVar
+
+import redis
+
+from odl.errors import HistoryLost, Unavailable
+
+Argument: TypeAlias = str | bytes | int
+Answer = TypeVar("Answer")
+
+# What a server may be able to do later: no memory, read-only, starting, disk full, failing over.
+_LATER = (
+    redis.exceptions.OutOfMemoryError,
+    redis.exceptions.ReadOnlyError,
+    redis.exceptions.ClusterDownError,
+    redis.exceptions.MasterDownError,
+    redis.exceptions.TryAgainError,
+    redis.exceptions.NoPermissionError,
+    redis.exceptions.NoScriptError,  # flushed in the middle of a pipeline
+)
+_LATER_CODES = ("MISCONF", "NOREPLICAS", "BUSY", "LOADING", "NOAUTH", "WRONGPASS")
+# A key of the log is of another kind, or its stream holds later entries than the head knows.
+_DAMAGE_CODES = ("WRONGTYPE", "ERR The ID specified in XADD")
+
+
+class RedisScript:
+    """One script for one client; nothing is kept between calls."""
+
+    def __init__(self, client: redis.Redis, name: str) -> None:
+        self._source = files("odl").joinpath("lua", f"{name}.lua").read_bytes()
+        self._sha = hashlib.sha1(self._source, usedforsecurity=False).hexdigest()
+        self._client = client
+        self._execute: Callable[..., Any] = client.execute_command
+
+    def run(self, keys: Sequence[str], arguments: Sequence[Argument], *, repeatable: bool) -> Any:
+        """The script's answer; `repeatable` when running it twice leaves the same state as once."""
+        tail = (len(keys), *keys, *arguments)
+        return _reach(self._client, lambda: self._evaluate(tail), repeatable=repeatable)
+
+    def run_many(self, keys: Sequence[str], arguments: Sequence[Sequence[Argument]]) -> list[Any]:
+        """The answers of one run for each list of arguments, in order, in one round trip: not a transaction,
+        and repeatable. Raises `Unavailable` when any of them failed; the others may have run."""
+        return _reach(self._client, lambda: self._evaluate_many(keys, arguments), repeatable=True)
+
+    def _evaluate(self, tail: tuple[Argument, ...]) -> Any:
+        try:
+            return self._execute("EVALSHA", self._sha, *tail)
+        except redis.exceptions.NoScriptError:
+            return self._execute("EVAL", self._source, *tail)
+
+    def _evaluate_many(self, keys: Sequence[str], arguments: Sequence[Sequence[Argument]]) -> list[Any]:
+        with self._client.pipeline(transaction=False) as pipeline:
+            # The first one carries the source: then a server that has just restarted knows the digest, too.
+            command: tuple[str, str | bytes] = ("EVAL", self._source)
+            queue: Callable[..., Any] = pipeline.execute_command
+            for each in arguments:
+                queue(*command, len(keys), *keys, *each)
+                command = ("EVALSHA", self._sha)
+            return _without_errors(pipeline.execute(raise_on_error=False))
+
+
+def ask(client: redis.Redis, *commands: tuple[str, ...]) -> list[Any]:
+    """The answers of reading `commands`, all of one moment. Raises `Unavailable`."""
+
+    def execute() -> list[Any]:
+        with client.pipeline(transaction=True) as pipeline:
+            queue: Callable[..., Any] = pipeline.execute_command
+            for command in commands:
+                queue(*command)
+            return _without_errors(pipeline.execute(raise_on_error=False))
+
+    return _reach(client, execute, repeatable=True)
+
+
+def _without_errors(replies: list[Any]) -> list[Any]:
+    # redis-py, raising by itself, would quote whole commands, payloads included.
+    for reply in replies:
+        if isinstance(reply, redis.exceptions.RedisError):
+            raise reply
+    return replies
+
+
+def _reach(client: redis.Redis, call: Callable[[], Answer], *, repeatable: bool) -> Answer:
+    """What `call` returns, Redis errors translated.
+
+    After a broken connection nobody knows whether the server acted. What leaves the same state when done
+    twice is sent again, once: a restarted server, or a proxy that closes idle connections, then goes
+    unnoticed. Timeouts are not repeated: the caller has waited long enough.
+    """
+    try:
+        return call()
+    except redis.exceptions.RedisError as error:
+        if not (repeatable and isinstance(error, redis.exceptions.ConnectionError)):
+            raise as_odl_error(error, client) from error
+    try:
+        return call()
+    except redis.exceptions.RedisError as error:
+        raise as_odl_error(error, client) from error
+
+
+def address_of(client: redis.Redis) -> str:
+    """Where a client connects to, for people to read; never a password."""
+    settings = client.get_connection_kwargs()
+    if "path" in settings:
+        return f"unix:{settings['path']}"
+    return f"{settings.get('host', 'localhost')}:{settings.get('port', 6379)}"
+
+
+def as_odl_error(error: redis.exceptions.RedisError, client: redis.Redis) -> Exception:
+    """What a Redis error means: try later, the history is damaged, or a bug (the error itself)."""
+    where, text = f"Redis at {address_of(client)}", str(error)
+    if isinstance(error, redis.exceptions.TimeoutError):
+        return Unavailable(f"{where} did not answer in time: {text}")
+    if isinstance(error, redis.exceptions.ConnectionError):
+        return Unavailable(f"{where} cannot be reached: {text}")
+    if isinstance(error, _LATER) or text.startswith(_LATER_CODES):
+        return Unavailable(f"{where} refuses at the moment: {text}")
+    if text.startswith(_DAMAGE_CODES):
+        return HistoryLost(f"{where} holds keys that do not fit this log, restore a backup: {text}")
+    return error
