@@ -8,7 +8,7 @@ It knows neither requests nor time, so a simulation drives it as a replica does.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from enum import Enum, auto
 
 from odl.errors import DamagedSnapshot, HistoryLost
@@ -116,13 +116,13 @@ class Follower:
 
     def _restore(self) -> None:
         head = self._log.raise_epoch(self.epoch + 1) if self._lost else self._log.head()
-        self.fold = self._newest_snapshot(head, above=0) or self.fold
+        self.fold = self._newest_fold(head, above=0) or self.fold
         self.epoch, self.log_id = head.epoch, head.log_id
         self._restoring = self._lost = False
 
     def _bridge(self, head: Head, why: str) -> None:
         version = self.fold.version
-        fold = self._newest_snapshot(head, above=version)
+        fold = self._newest_fold(head, above=version)
         if fold is None:
             raise HistoryLost(
                 f"{why.format(version=version)}, and no good snapshot after it is on this log's history: "
@@ -130,20 +130,25 @@ class Follower:
             )
         self.fold = fold
 
-    def _newest_snapshot(self, head: Head, above: int) -> Fold | None:
-        """The newest fold that can be trusted: right arithmetic, undamaged, on the log's history."""
+    def snapshots_here(self, head: Head | None = None) -> Iterator[Snapshot]:
+        """Records of snapshots by this arithmetic on the log's present history, newest first."""
+        log_id = head.log_id if head else self.log_id
         for snapshot in self._snapshots.list() if self._snapshots else []:
-            if snapshot.fold_id != self.fold_id or snapshot.log_id != head.log_id:
-                continue
-            if snapshot.version > above and self._is_on_history(snapshot):
-                fold = self._load(snapshot)
-                if fold is not None:
-                    return fold
-        return None
+            if (snapshot.fold_id, snapshot.log_id) == (self.fold_id, log_id) and self._is_here(snapshot):
+                yield snapshot
 
-    def _is_on_history(self, snapshot: Snapshot) -> bool:
+    def _is_here(self, snapshot: Snapshot) -> bool:
         part = self._log.read(snapshot.version, 1)
         return relation(snapshot.version, snapshot.chain, part) is Relation.CONTINUES
+
+    def _newest_fold(self, head: Head, above: int) -> Fold | None:
+        for snapshot in self.snapshots_here(head):
+            if snapshot.version <= above:
+                break
+            fold = self._load(snapshot)
+            if fold is not None:
+                return fold
+        return None
 
     def _load(self, snapshot: Snapshot) -> Fold | None:
         store = self._snapshots

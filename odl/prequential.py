@@ -10,7 +10,7 @@
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
 import msgspec
 import numpy as np
@@ -60,7 +60,7 @@ class Prequential(msgspec.Struct):
         self.events += 1
         self.weight_sum += weight
         if isinstance(prediction, dict):
-            self._update_classes(prediction, label_name(y), weight)
+            self._update_classes(prediction, label_name(y, prediction), weight)
         else:
             self.is_regression = True
             error = float(y) - prediction
@@ -119,15 +119,17 @@ class Prequential(msgspec.Struct):
         return Scores(self.events, self.hit_sum / n, loss, base, self.auc(), None, None)
 
 
-def label_name(y: Label) -> str:
-    """The class that a label names, as predictions spell it.
+def label_name(y: Label, classes: Container[str] = ()) -> str:
+    """The class that a label means: 1 and 1.0 are "1"; True is "true", or "1" where that is a class.
 
-    >>> label_name("late"), label_name(3), label_name(True)
-    ('late', '3', 'true')
+    >>> label_name("late"), label_name(3.0), label_name(True), label_name(True, ["0", "1"])
+    ('late', '3', 'true', '1')
     """
-    if isinstance(y, bool):
+    if isinstance(y, str):
+        return y
+    if isinstance(y, bool) and not ("1" in classes or "0" in classes):
         return "true" if y else "false"
-    return y if isinstance(y, str) else str(y)
+    return str(int(y)) if float(y).is_integer() else str(y)
 
 
 def auc(scores: Sequence[float], labels: Sequence[bool]) -> float:
