@@ -3,9 +3,9 @@
 import argparse
 import json
 import sys
-from dataclasses import asdict
 from typing import Any
 
+from msgspec.structs import asdict
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -59,11 +59,6 @@ def run(args: argparse.Namespace) -> int:
 
 
 def summary(done: Replayed) -> dict[str, Any]:
-    """What `odl replay` prints."""
-    return {
-        "version": done.version,
-        "chain": done.chain,
-        "digest": done.digest,
-        "events": done.events,
-        **done.scores,
-    }
+    """What `odl replay` prints; scores that do not apply to the task are left out."""
+    counts = {"version": done.version, "chain": done.chain, "digest": done.digest, "skipped": done.skipped}
+    return counts | {name: value for name, value in asdict(done.scores).items() if value is not None}
