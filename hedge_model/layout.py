@@ -1,8 +1,8 @@
 """Where everything of a network stands in one flat float32 buffer.
 
 Rows of units are padded to 16 lanes with zeros that stay zero, so that loops run over whole vectors and sums
-have one order on every machine. The buffer holds weights and what the optimiser and the hedge keep; rows of hashed
-categories stand apart (`hedge_model.table`), since most of them are never touched.
+have one order on every machine. The buffer holds weights and what the optimiser and the hedge keep; rows of
+hashed categories stand apart, since most of them are never touched.
 
 >>> layout = Layout(hidden_layers=2, width=20, columns=3, classes=2)
 >>> layout.shapes["hidden_kernel"], layout.shapes["head_kernel"]
@@ -107,7 +107,8 @@ def unpadded(layout: Layout, views: dict[str, Floats]) -> dict[str, Floats]:
     """Copies of the weights under their names in the network: kernels [inputs, outputs], biases [outputs].
 
     `input/kernel` [D, H]; `hidden_{l}/kernel` [H, H] for l = 2 … L; `hidden_{l}/bias` [H],
-    `head_{l}/kernel` [H, C] and `head_{l}/bias` [C] for l = 1 … L; `head_0/kernel` [D, C], `head_0/bias` [C]; `alpha` [L + 1].
+    `head_{l}/kernel` [H, C] and `head_{l}/bias` [C] for l = 1 … L;
+    `head_0/kernel` [D, C], `head_0/bias` [C]; `alpha` [L + 1].
     """
     return {name: np.ascontiguousarray(array) for name, array in _named(layout, views).items()}
 

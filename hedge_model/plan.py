@@ -1,0 +1,130 @@
+"""The numbers that compiled code needs about one model: its sizes, and where each array begins."""
+
+from typing import NamedTuple, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from hedge_model.layout import Layout, padded
+from hedge_model.spec import ModelSpec
+
+FIELD_NUMBERS = 8  # per number field: count, mean, variance, then mean and variance of the z-score
+RAMP_NUMBERS = 32  # per field with ramps: 16 means, 16 variances
+HEAD_NUMBERS = 8  # before them: count, mean and variance of the target, then decay ** (events learned)
+
+
+class Plan(NamedTuple):
+    """Sizes and offsets; travels into compiled code as one array."""
+
+    regression: int  # 1: squared loss on the standardised target; 0: softmax
+    paper: int  # 1: the published arithmetic
+    depths: int  # hidden layers, L
+    heads: int  # L + 1
+    width: int  # H
+    units: int  # H padded
+    columns: int  # D, dense inputs
+    classes: int  # C
+    outputs: int  # C padded
+    fields: int  # number fields
+    ramps: int  # of one field
+    ramped: int  # fields that have ramps
+    # in the buffer of weights (hedge_model.layout)
+    alpha: int
+    input_kernel: int
+    hidden_kernel: int
+    hidden_bias: int
+    head_kernel: int
+    head_bias: int
+    head0_kernel: int
+    head0_bias: int
+    gradient_square: int
+    activation_square: int
+    error_square: int
+    # in the working memory of float32: one event's values
+    x: int  # [D] dense inputs
+    relu: int  # [L, H] what each layer adds
+    total: int  # [L, H] their running sums (default preset)
+    unit: int  # [L, H] what each layer hands on
+    gradient: int  # [L, H] of the loss by each layer's sums
+    rms: int  # [L]
+    output: int  # [L + 1, C] probabilities or standardised means, depth 0 first
+    error: int  # [L + 1, C] their gradients
+    mixed: int  # [C] the prediction
+    merit: int  # [L + 1] what each depth gave to the truth
+    back: int  # [H]
+    skip: int  # [H]
+    step: int  # [H]
+    scaled: int  # [H]
+    knots: int  # [16] where ramps begin
+    work_size: int
+    # in the lists of rows to touch
+    layer_list: int  # [L, H] active units of each layer, after the active columns at 0
+    category_list: int  # active rows of the category table
+    lengths: int  # [L + 1] active columns, then active units of each layer
+    list_size: int
+
+    @classmethod
+    def of(cls, spec: ModelSpec, layout: Layout, fields: int, ramped: int, categories_max: int) -> Self:
+        """The plan of a model with `fields` number fields, `ramped` of which have ramps."""
+        depths, units, outputs = layout.hidden_layers, padded(layout.width), padded(layout.classes)
+        heads = padded(depths + 1)
+        work = _offsets(
+            x=padded(layout.columns),
+            relu=depths * units,
+            total=depths * units,
+            unit=depths * units,
+            gradient=depths * units,
+            rms=padded(depths),
+            output=(depths + 1) * outputs,
+            error=(depths + 1) * outputs,
+            mixed=outputs,
+            merit=heads,
+            back=units,
+            skip=units,
+            step=units,
+            scaled=units,
+            knots=16,
+        )
+        lists = _offsets(
+            _columns=layout.columns,
+            layer_list=depths * layout.width,
+            category_list=categories_max,
+            lengths=depths + 1,
+        )
+        return cls(
+            regression=int(spec.task == "regression"),
+            paper=int(spec.preset == "paper"),
+            depths=depths,
+            heads=depths + 1,
+            width=layout.width,
+            units=units,
+            columns=layout.columns,
+            classes=layout.classes,
+            outputs=outputs,
+            fields=fields,
+            ramps=spec.ramps,
+            ramped=ramped,
+            **{name: slot.offset for name, slot in layout.slots.items()},
+            **{name: offset for name, offset in work.items() if name != "size"},
+            work_size=work["size"],
+            **{name: offset for name, offset in lists.items() if name not in ("_columns", "size")},
+            list_size=lists["size"],
+        )
+
+    @property
+    def moments_size(self) -> int:
+        """Length of the array of running means and variances."""
+        return HEAD_NUMBERS + self.fields * FIELD_NUMBERS + self.ramped * RAMP_NUMBERS
+
+    def array(self) -> npt.NDArray[np.int64]:
+        """The plan as compiled code takes it."""
+        return np.array(self, np.int64)
+
+
+def _offsets(**lengths: int) -> dict[str, int]:
+    """Name -> where it begins when all stand one after the other, and `size`."""
+    offsets, at = {}, 0
+    for name, length in lengths.items():
+        offsets[name] = at
+        at += length
+    return {**offsets, "size": at}

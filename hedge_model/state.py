@@ -1,0 +1,179 @@
+"""Everything that a fold has learned, as arrays, and how it grows: new columns, new classes."""
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+from hedge_model.initial import HEAD, HIDDEN, INPUT, TABLE, fill_matrix, glorot, key_of
+from hedge_model.layout import Floats, Layout, padded
+from hedge_model.moments import RAMPS_FROM, RAMPS_TO
+from hedge_model.plan import FIELD_NUMBERS, HEAD_NUMBERS, RAMP_NUMBERS, Plan
+from hedge_model.spec import CROSSES_MAX, FIELDS_MAX, ModelSpec
+
+RAMP_INPUTS_MAX = 1_200  # no ramps where they would be more than this: many fields need them least
+CATEGORY_INPUTS = 16  # categories of an event, as far as initial weights go, where fields are not declared
+
+
+class State:
+    """The arrays of one learner, and the working memory of the kernel."""
+
+    def __init__(self, spec: ModelSpec) -> None:
+        self.spec = spec
+        self.version = 0
+        self.updates_not_finite = 0
+        self.classes: list[str] = list(spec.classes)
+        self.field_rows: list[
+            list[int]
+        ] = []  # per number field: column, ramp row or -1, missing indicator or -1
+        self.ramped = 0
+        outputs = 1 if spec.task == "regression" else len(self.classes)
+        self.layout = Layout(spec.hidden_layers, spec.width, 0, outputs)
+        self.weights = self.layout.allocate()
+        self.views = self.layout.views(self.weights)
+        self.moments = np.zeros(HEAD_NUMBERS)
+        self.moments[3] = 1.0
+        self.table: Floats = np.zeros((0, padded(spec.width)), np.float32)
+        self.table0: Floats = np.zeros((0, padded(outputs)), np.float32)
+        self.touched: npt.NDArray[np.uint8] = np.zeros(0, np.uint8)
+        self._initialise()
+        self._replan()
+
+    # ------------------------------------------------------------------ categories
+
+    @property
+    def table_key(self) -> np.uint64:
+        """Hash key of the category rows' initial weights."""
+        return key_of(self.spec.seed, TABLE)
+
+    @property
+    def table_limit(self) -> np.float32:
+        """Range of the category rows' initial weights."""
+        inputs = CATEGORY_INPUTS
+        if self.spec.fields is not None:
+            inputs = sum(kind == "category" for kind in self.spec.fields.values()) + len(self.spec.crosses)
+        return glorot(max(inputs, 1), self.spec.width)
+
+    def open_table(self) -> None:
+        """Make room for category rows; memory is used by touched rows only."""
+        if not self.touched.size:
+            rows = 2**self.spec.hash_bits
+            self.table = np.zeros(
+                (rows if self.layout.hidden_layers else 1, padded(self.spec.width)), np.float32
+            )
+            self.table0 = np.zeros((rows, padded(self.layout.classes)), np.float32)
+            self.touched = np.zeros(rows, np.uint8)
+
+    def learned_rows(self) -> npt.NDArray[np.int64]:
+        """Category rows that differ from their initial weights, ascending."""
+        return np.flatnonzero(self.touched == 2)
+
+    # ------------------------------------------------------------------ growth
+
+    def grow_fields(self, count: int) -> None:
+        """Columns for `count` more number fields."""
+        ramps = self.spec.ramps
+        if ramps * (len(self.field_rows) + count) > RAMP_INPUTS_MAX:
+            ramps = 0
+        columns, ramped = self.layout.columns, self.ramped
+        for _ in range(count):
+            self.field_rows.append([columns, ramped if ramps else -1, -1])
+            columns += 1 + ramps
+            ramped += 1 if ramps else 0
+        self._grow_moments(len(self.field_rows), ramped)
+        self._resize(columns, self.layout.classes)
+        self._replan()
+
+    def grow_missing(self, fields: list[int]) -> None:
+        """Indicator columns for these number fields, which begin at zero weight: a prediction made before
+        this is the same as one made after."""
+        columns = self.layout.columns
+        for field in fields:
+            self.field_rows[field][2] = columns
+            columns += 1
+        first = self.layout.columns
+        self._resize(columns, self.layout.classes)
+        self.views["input_kernel"][first:] = 0.0
+        self._replan()
+
+    def grow_classes(self, names: list[str]) -> None:
+        """Outputs for these classes."""
+        first = self.layout.classes
+        self.classes += names
+        self._resize(self.layout.columns, len(self.classes))
+        self._initialise_heads(first)
+        if self.touched.size and self.table0.shape[1] != padded(len(self.classes)):
+            wider = np.zeros((len(self.table0), padded(len(self.classes))), np.float32)
+            wider[:, : self.table0.shape[1]] = self.table0
+            self.table0 = wider
+        self._replan()
+
+    def restore_shape(self, field_rows: list[list[int]], columns: int, classes: list[str]) -> None:
+        """Take the shape of a stored state; its arrays are filled in afterwards."""
+        self.field_rows, self.classes = field_rows, classes
+        self.ramped = sum(row[1] >= 0 for row in field_rows)
+        outputs = 1 if self.spec.task == "regression" else len(classes)
+        self.layout = Layout(self.spec.hidden_layers, self.spec.width, columns, outputs)
+        self.weights = self.layout.allocate()
+        self.views = self.layout.views(self.weights)
+        self.moments = np.zeros(HEAD_NUMBERS + len(field_rows) * FIELD_NUMBERS + self.ramped * RAMP_NUMBERS)
+        self._replan()
+
+    def _grow_moments(self, fields: int, ramped: int) -> None:
+        old_ramps = self.moments[HEAD_NUMBERS + (self.plan.fields) * FIELD_NUMBERS :]
+        grown = np.zeros(HEAD_NUMBERS + fields * FIELD_NUMBERS + ramped * RAMP_NUMBERS)
+        kept = HEAD_NUMBERS + self.plan.fields * FIELD_NUMBERS
+        grown[:kept] = self.moments[:kept]
+        at = HEAD_NUMBERS + fields * FIELD_NUMBERS
+        grown[at : at + old_ramps.size] = old_ramps
+        self.moments, self.ramped = grown, ramped
+
+    def _resize(self, columns: int, classes: int) -> None:
+        """A larger buffer with the same contents; new columns get initial weights."""
+        old_layout, old_views = self.layout, self.views
+        self.layout = Layout(self.spec.hidden_layers, self.spec.width, columns, classes)
+        self.weights = self.layout.allocate()
+        self.views = self.layout.views(self.weights)
+        for name, old in old_views.items():
+            self.views[name][tuple(slice(length) for length in old.shape)] = old
+        self._initialise_inputs(old_layout.columns)
+
+    def _initialise(self) -> None:
+        spec, views = self.spec, self.views
+        heads = spec.hidden_layers + 1
+        views["alpha"][:heads] = np.float32(1.0 / heads)
+        limit = glorot(spec.width, spec.width)
+        for layer in range(spec.hidden_layers - 1):
+            fill_matrix(views["hidden_kernel"][layer], spec.width, key_of(spec.seed, HIDDEN, layer), limit)
+        self._initialise_heads(0)
+
+    def _initialise_inputs(self, first: int) -> None:
+        if self.spec.hidden_layers:
+            limit = glorot(max(self.layout.columns, 1), self.spec.width)
+            key = key_of(self.spec.seed, INPUT)
+            fill_matrix(self.views["input_kernel"], self.spec.width, key, limit, first)
+
+    def _initialise_heads(self, first: int) -> None:
+        limit = glorot(self.spec.width, max(self.layout.classes, 1))
+        for layer in range(self.spec.hidden_layers):
+            key = key_of(self.spec.seed, HEAD, layer)
+            fill_matrix(self.views["head_kernel"][layer], self.spec.width, key, limit, first)
+
+    # ------------------------------------------------------------------ the kernel's view
+
+    def _replan(self) -> None:
+        """Plan and working memory for the sizes as they are."""
+        categories_max = 2 * FIELDS_MAX + CROSSES_MAX
+        self.plan = Plan.of(self.spec, self.layout, len(self.field_rows), self.ramped, categories_max)
+        self.plan_array = self.plan.array()
+        self.fields = np.full((max(len(self.field_rows), 1), 4), -1, np.int64)
+        for field, row in enumerate(self.field_rows):
+            self.fields[field] = [*row, field]
+        self.work = np.zeros(self.plan.work_size + 16, np.float32)
+        if self.spec.ramps:
+            knots = RAMPS_FROM + np.arange(self.spec.ramps) * (RAMPS_TO - RAMPS_FROM) / self.spec.ramps
+            self.work[self.plan.knots : self.plan.knots + self.spec.ramps] = knots
+        self.lists = np.zeros(self.plan.list_size, np.int64)
+        self.fresh = self.moments.copy()
+        exponent = -math.log(self.spec.beta)
+        self.rates = np.array([self.spec.learning_rate, self.spec.decay, exponent, self.spec.s])
