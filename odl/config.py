@@ -101,7 +101,7 @@ TABLES: dict[str, type[msgspec.Struct]] = {
 
 def _explained(message: str) -> str:
     """msgspec says what was wrong and where; this adds what would have been right."""
-    unknown = re.search(r"unknown field `(.+)`(?: - at `\$\.(\w+)`)?$", message)
+    unknown = re.search(r"unknown field `(.+?)`(?: - at `\$\.(\w+)`)?$", message)
     if unknown:
         key, table = unknown[1], unknown[2] or ""
         known = ", ".join(TABLES[table].__struct_fields__)

@@ -1,4 +1,4 @@
-"""An offline fold of the log, independent of every replica: audit, time travel, and what would be without a source."""
+"""An offline fold of the log, independent of every replica: audit, time travel, a source left out."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

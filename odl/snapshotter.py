@@ -103,6 +103,7 @@ class Snapshotter:
         self._load_learner = load_learner
         self._every = replica.settings.snapshot_every
         self._newest = 0  # newest snapshot known, so that the store is only asked when one seems due
+        self._epoch = 0  # when that was known
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="snapshotter", daemon=True)
 
@@ -121,10 +122,11 @@ class Snapshotter:
         """Save if the newest snapshot is `versions` (else `settings.snapshot_every`) behind the replica.
         The new snapshot; None if none was due or somebody else holds the lock."""
         every = versions or self._every
-        if 0 <= self._replica.health().version - self._newest < every:
+        health = self._replica.health()
+        if health.epoch == self._epoch and health.version - self._newest < every:
             return None
-        # Due, unless another replica was faster; or history was lost, and what was newest is gone.
-        version, self._newest = self._replica.ask(_standing).result(CAPTURE_S_MAX)
+        # Perhaps another replica was faster; and of a lost history, the newest snapshot is none.
+        version, self._epoch, self._newest = self._replica.ask(_standing).result(CAPTURE_S_MAX)
         if version - self._newest < every:
             return None
         snapshot = save_now(self._replica, self._store, self._lock, self._load_learner)
@@ -145,7 +147,7 @@ class Snapshotter:
             logger.warning("no snapshot: %s", error)
 
 
-def _standing(follower: Follower) -> tuple[int, int]:
-    """A replica's version, and that of the newest snapshot on its history (0: none)."""
+def _standing(follower: Follower) -> tuple[int, int, int]:
+    """A replica's version and epoch, and the version of the newest snapshot on its history (0: none)."""
     newest = next(follower.snapshots_here(), None)
-    return follower.fold.version, newest.version if newest else 0
+    return follower.fold.version, follower.epoch, newest.version if newest else 0
