@@ -10,12 +10,14 @@ import hashlib
 import math
 from array import array
 from collections.abc import Iterable, Mapping
+from typing import NoReturn, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from hedge_model.spec import FIELDS_MAX, ModelSpec, Value, require_value
 
+Features: TypeAlias = Mapping[str, Value]  # field name -> value
 ROWS_CACHED_MAX = 100_000  # hashes are remembered up to here, then forgotten at once
 FIELD_INTS = 4  # column, ramp row or -1, missing indicator or -1, column of the events or -1
 
@@ -86,7 +88,7 @@ class Encoder:
         self.categories = dict.fromkeys(categories)
         self.know((), ())
 
-    def new_fields(self, x: Mapping[str, Value]) -> tuple[list[str], list[str]]:
+    def new_fields(self, x: Features) -> tuple[list[str], list[str]]:
         """Number and category fields of `x` that are not known yet; none if fields are declared."""
         numbers, categories = [], []
         if self.spec.fields is None:
@@ -98,7 +100,7 @@ class Encoder:
                     numbers.append(name)
         return numbers, categories
 
-    def read(self, x: Mapping[str, Value]) -> bool:
+    def read(self, x: Features) -> bool:
         """Fill `values`, `present` and `rows`; True if `x` has fields that are not known yet, which are left
         out of `values`. Raises `ValueError` for what the spec does not allow."""
         values, slots = self.values, self.slots
@@ -129,14 +131,14 @@ class Encoder:
             return False
         return others and any(self.new_fields(x))
 
-    def refuse(self, x: Mapping[str, Value]) -> None:
+    def refuse(self, x: Features) -> NoReturn:
         """Raise the `ValueError` that explains why the numbers of `x` cannot be taken."""
         self.spec.check_features(x)
         for name, value in x.items():
             require_value(name, value)
         raise ValueError("expected finite numbers, received one that is not")
 
-    def _read_others(self, x: Mapping[str, Value]) -> int:
+    def _read_others(self, x: Features) -> int:
         """Everything that is not a plain number of a known field; numbers found among it."""
         self.spec.check_features(x)
         found = 0
@@ -150,7 +152,7 @@ class Encoder:
                 found += 1
         return found
 
-    def _read_categories(self, x: Mapping[str, Value]) -> None:
+    def _read_categories(self, x: Features) -> None:
         texts: dict[str, str | None] = {}
         declared = self.spec.fields is not None
         names = list(self.categories)

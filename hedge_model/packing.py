@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from hedge_model.checksum import checksum
+from hedge_model.kernel.checksum import checksum
 from hedge_model.spec import ModelSpec
 from hedge_model.state import State
 

@@ -5,10 +5,10 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from hedge_model.initial import HEAD, HIDDEN, INPUT, TABLE, fill_matrix, glorot, key_of
+from hedge_model.kernel.initial import HEAD, HIDDEN, INPUT, TABLE, fill_matrix, glorot, key_of
+from hedge_model.kernel.moments import RAMPS_FROM, RAMPS_TO
+from hedge_model.kernel.plan import FIELD_NUMBERS, HEAD_NUMBERS, RAMP_NUMBERS, Plan
 from hedge_model.layout import Floats, Layout, padded
-from hedge_model.moments import RAMPS_FROM, RAMPS_TO
-from hedge_model.plan import FIELD_NUMBERS, HEAD_NUMBERS, RAMP_NUMBERS, Plan
 from hedge_model.spec import CROSSES_MAX, FIELDS_MAX, ModelSpec
 
 RAMP_INPUTS_MAX = 1_200  # no ramps where they would be more than this: many fields need them least

@@ -1,7 +1,8 @@
 """Many events at once: the rows of a matrix through the compiled fold, which stops where the model grows."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,11 @@ class Rows:
 
     def __len__(self) -> int:
         return len(self.numbers)
+
+    @cached_property
+    def column(self) -> dict[str, int]:
+        """Name -> column."""
+        return {name: column for column, name in enumerate(self.names)}
 
 
 def check_rows(
@@ -79,3 +85,9 @@ def first_rows(rows: Rows, known: Callable[[str], bool]) -> dict[str, int]:
             if there.any():
                 found[name] = int(there.argmax())
     return found
+
+
+def events_of(rows: Rows, slots: Iterable[str], row: int) -> npt.NDArray[np.float64]:
+    """One row's numbers in the order of slots, NaN where there is none."""
+    numbers, column = rows.numbers[row], rows.column
+    return np.array([numbers[column[name]] if name in column else np.nan for name in slots], np.float64)

@@ -7,8 +7,8 @@ moments go to `fresh`: learning takes them over, predicting forgets them.
 
 import numpy as np
 
-from hedge_model.compiled import compiled
-from hedge_model.lanes import (
+from hedge_model.kernel.compiled import compiled
+from hedge_model.kernel.lanes import (
     LANES,
     larger,
     load,
@@ -20,8 +20,8 @@ from hedge_model.lanes import (
     where_positive,
     widen,
 )
-from hedge_model.plan import FIELD_NUMBERS, HEAD_NUMBERS, RAMP_NUMBERS
-from hedge_model.rows import copy
+from hedge_model.kernel.plan import FIELD_NUMBERS, HEAD_NUMBERS, RAMP_NUMBERS
+from hedge_model.kernel.rows import copy
 
 F = np.float32
 Z_MAX = 10.0  # z-scores are clipped here

@@ -9,14 +9,14 @@ changing anything, at an event that first needs a new input column or a new clas
 import numpy as np
 from numba.np.unsafe.ndarray import to_fixed_tuple
 
-from hedge_model.backward import errors, gradients, update, update_is_finite
-from hedge_model.compiled import compiled, entry
-from hedge_model.float_mode import IEEE, swap_float_mode
-from hedge_model.forward import forward
-from hedge_model.hedge import judge, reweigh
-from hedge_model.initial import fill_row
-from hedge_model.moments import encode, standardise
-from hedge_model.plan import Plan
+from hedge_model.kernel.backward import errors, gradients, update, update_is_finite
+from hedge_model.kernel.compiled import compiled, entry
+from hedge_model.kernel.float_mode import IEEE, swap_float_mode
+from hedge_model.kernel.forward import forward
+from hedge_model.kernel.hedge import judge, reweigh
+from hedge_model.kernel.initial import fill_row
+from hedge_model.kernel.moments import encode, standardise
+from hedge_model.kernel.plan import Plan
 
 REVISION = 1  # of the arithmetic: raise it with every change that can change a bit
 

@@ -7,10 +7,10 @@ Paper: u_l = relu(W_l u_{l-1} + b_l). Depth 0 is linear on the inputs in both.
 
 import numpy as np
 
-from hedge_model.compiled import compiled
-from hedge_model.elementary import exp
-from hedge_model.lanes import LANES, larger, load, splat, store, total
-from hedge_model.rows import add_rows, add_scaled, copy, dot
+from hedge_model.kernel.compiled import compiled
+from hedge_model.kernel.elementary import exp
+from hedge_model.kernel.lanes import LANES, larger, load, splat, store, total
+from hedge_model.kernel.rows import add_rows, add_scaled, copy, dot
 
 F = np.float32
 RMS_FLOOR = F(1e-6)  # under the root, so that silent layers do not divide by zero

@@ -8,8 +8,8 @@ one row at a time.
 
 import numpy as np
 
-from hedge_model.compiled import compiled
-from hedge_model.lanes import LANES, load, splat, store, total
+from hedge_model.kernel.compiled import compiled
+from hedge_model.kernel.lanes import LANES, load, splat, store, total
 
 ZERO = np.float32(0.0)
 

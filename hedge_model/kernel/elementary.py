@@ -6,8 +6,8 @@ Polynomials after Moshier's Cephes (`expf`, `logf`); relative error below 2e-7 i
 
 import numpy as np
 
-from hedge_model.compiled import compiled
-from hedge_model.lanes import exponent, larger, mantissa, power_of_two, smaller, splat, where_positive
+from hedge_model.kernel.compiled import compiled
+from hedge_model.kernel.lanes import exponent, larger, mantissa, power_of_two, smaller, splat, where_positive
 
 F = np.float32
 EXP_LOWEST = F(-87.0)  # below, exp would be denormal: the result stays at 1.6e-38

@@ -7,9 +7,9 @@ can be passed over without a trace.
 
 import numpy as np
 
-from hedge_model.compiled import compiled
-from hedge_model.lanes import LANES, load, root, splat, store, total, where_positive
-from hedge_model.rows import add_scaled, copy, dot, dot_rows, fill, subtract_outer
+from hedge_model.kernel.compiled import compiled
+from hedge_model.kernel.lanes import LANES, load, root, splat, store, total, where_positive
+from hedge_model.kernel.rows import add_scaled, copy, dot, dot_rows, fill, subtract_outer
 
 F = np.float32
 STEP_MAX = F(

@@ -10,9 +10,9 @@ depths (default) or 1 (paper).
 
 import numpy as np
 
-from hedge_model.compiled import compiled
-from hedge_model.elementary import exp, log
-from hedge_model.lanes import LANES, load, splat, store
+from hedge_model.kernel.compiled import compiled
+from hedge_model.kernel.elementary import exp, log
+from hedge_model.kernel.lanes import LANES, load, splat, store
 
 F = np.float32
 MERIT_FLOOR = F(1e-4)  # default preset: one bad event costs a depth at most this factor

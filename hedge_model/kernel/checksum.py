@@ -4,8 +4,8 @@
 import numpy as np
 import numpy.typing as npt
 
-from hedge_model.compiled import entry
-from hedge_model.initial import mix
+from hedge_model.kernel.compiled import entry
+from hedge_model.kernel.initial import mix
 
 _PRIME = np.uint64(0x9E3779B185EBCA87)
 

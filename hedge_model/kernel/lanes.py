@@ -16,7 +16,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import lower_builtin, models, register_model, type_callable
 
-from hedge_model.compiled import builtin
+from hedge_model.kernel.compiled import builtin
 
 LANES = 16
 _INDEX = ir.IntType(32)

@@ -5,12 +5,13 @@ when they are first touched, without changing what the others are.
 """
 # mypy: allow-untyped-defs
 
+import hashlib
 import math
 
 import numpy as np
 import numpy.typing as npt
 
-from hedge_model.compiled import compiled, entry
+from hedge_model.kernel.compiled import compiled, entry
 
 # names of the arrays in the hash
 INPUT, HIDDEN, HEAD, TABLE = 1, 2, 3, 4
@@ -42,7 +43,8 @@ def fill_rows(out, first, stride, width, key, row, rows, limit):
 
 def key_of(seed: int, array: int, index: int = 0) -> np.uint64:
     """Hash key of the `index`-th array of a kind."""
-    return np.uint64((seed * 0x9E3779B97F4A7C15 + array * 0xD1B54A32D192ED03 + index) % 2**64)
+    digest = hashlib.blake2b(f"{seed} {array} {index}".encode(), digest_size=8).digest()
+    return np.uint64(int.from_bytes(digest, "little"))
 
 
 def glorot(inputs: int, outputs: int) -> np.float32:

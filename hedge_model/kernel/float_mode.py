@@ -10,7 +10,7 @@ from typing import Any
 from llvmlite import ir
 from numba import types
 
-from hedge_model.compiled import builtin
+from hedge_model.kernel.compiled import builtin
 
 IEEE = 0x1F80  # MXCSR: round to nearest, exceptions masked, denormals kept
 FLUSH = 0x9FC0  # the same with flush-to-zero and denormals-are-zero
