@@ -1,4 +1,4 @@
-"""The `odl` command: each subcommand is a module here with `HELP`, `add_arguments(parser)`, `run(args)`."""
+"""The `odl` command: each subcommand is a module here with `add_arguments(parser)` and `run(args)`."""
 
 import argparse
 import importlib
@@ -7,19 +7,31 @@ from collections.abc import Sequence
 
 from odl.errors import OdlError
 
-COMMANDS = ("demo", "up", "down", "serve", "consume", "status", "replay")
+COMMANDS = {
+    "demo": "the main job on a real stream: flights, Redis, Kafka, replicas; a report and a picture",
+    "up": "run an embedded Redis and an embedded Kafka for local use",
+    "down": "stop what `odl up --background` started",
+    "serve": "run a replica with the Seldon REST protocol",
+    "consume": "feed the log from Kafka",
+    "status": "show the log's head, the replicas, snapshots and the lock",
+    "replay": "fold the log offline: version, chain, digest, scores",
+    "fit": "fold a CSV file offline and print prequential scores",
+    "predict": "predict the rows of a CSV file with a learner kept by `odl fit --save`",
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit code: 0 done, 1 failed, 2 wrong use or set-up, 130 interrupted."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
     parser = argparse.ArgumentParser(prog="odl", description="Online deep learning as a service.")
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name in COMMANDS:
-        module = importlib.import_module(f"odl.cli.{name}")
-        subparser = subparsers.add_parser(name, help=module.HELP, description=module.HELP)
-        module.add_arguments(subparser)
-        subparser.set_defaults(run=module.run)
-    args = parser.parse_args(argv)
+    for name, purpose in COMMANDS.items():
+        subparser = subparsers.add_parser(name, help=purpose, description=f"odl {name}: {purpose}.")
+        if arguments[:1] == [name]:  # only what is used is imported: some commands need a second for that
+            module = importlib.import_module(f"odl.cli.{name}")
+            module.add_arguments(subparser)
+            subparser.set_defaults(run=module.run)
+    args = parser.parse_args(arguments)
     try:
         return int(args.run(args))
     except OdlError as error:

@@ -10,8 +10,6 @@ from odl.cli.options import add_connection_options, model_config, redis_url, req
 from odl.redis_connection import check_server, connect
 from odl.redis_log import RedisLog
 
-HELP = "feed the log from Kafka"
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `odl consume`."""

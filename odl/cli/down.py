@@ -11,7 +11,6 @@ from rich.console import Console
 from odl.cli.up import running_pid
 from odl.errors import Unavailable
 
-HELP = "stop what `odl up --background` started"
 STOP_S_MAX = 15.0  # Redis writes its last bytes; more than this is a fault worth reporting
 
 

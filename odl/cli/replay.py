@@ -16,8 +16,6 @@ from odl.redis_connection import connect
 from odl.redis_log import RedisLog
 from odl.replay import Replayed, replay
 
-HELP = "fold the log offline: version, chain, digest, scores"
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `odl replay`."""

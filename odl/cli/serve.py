@@ -7,8 +7,6 @@ from pathlib import Path
 
 from odl.cli.options import add_connection_options, kafka_brokers, model_config, redis_url
 
-HELP = "run a replica with the Seldon REST protocol"
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `odl serve`."""

@@ -16,8 +16,6 @@ from odl.redis_log import RedisLog
 from odl.redis_snapshots import RedisSnapshots
 from odl.replicas import RedisReplicas
 
-HELP = "show the log's head, the replicas, snapshots and the lock"
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `odl status`."""

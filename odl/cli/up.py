@@ -18,7 +18,6 @@ from rich.console import Console
 from odl.embedded_redis import EmbeddedRedis
 from odl.errors import Misconfigured, Unavailable
 
-HELP = "run an embedded Redis and an embedded Kafka for local use"
 START_S_MAX = 30.0  # both start within a second; a slow disk may need more
 
 
