@@ -44,3 +44,9 @@ def refused(lease: Lease) -> Fenced:
     return Fenced(
         f"the write of '{lease.owner}' (token {lease.token}) was refused: a newer lease was granted"
     )
+
+
+def check_ttl(ttl_ms: int) -> None:
+    """Raise `ValueError` unless a lease can last that long."""
+    if ttl_ms < 1:
+        raise ValueError(f"expected a time to live of at least 1 ms, received {ttl_ms}")

@@ -11,15 +11,14 @@ Appended(outcome=<Outcome.ACCEPTED: 'accepted'>, version=1, stored=None)
 b'{"y":1}'
 """
 
-import hashlib
-import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from threading import RLock
 
-from odl.errors import DamagedSnapshot, LogMissing
-from odl.lock import Lease, ended, refused
+from odl.clock import monotonic_ms
+from odl.errors import LogMissing
+from odl.lock import Lease, check_ttl, ended, refused
 from odl.log import (
     CHAIN_START,
     IDS_MAX,
@@ -33,12 +32,7 @@ from odl.log import (
     next_chain,
     uncovered,
 )
-from odl.snapshots import KEEP, Snapshot
-
-
-def monotonic_ms() -> int:
-    """Milliseconds that never go back."""
-    return time.monotonic_ns() // 1_000_000
+from odl.snapshots import KEEP, Snapshot, check_bytes
 
 
 class MemoryLock:
@@ -51,6 +45,7 @@ class MemoryLock:
         self._ends_ms: int | None = None  # None: released
 
     def acquire(self, owner: str, ttl_ms: int) -> Lease | None:
+        check_ttl(ttl_ms)
         with self.mutex:
             if self.holder() is not None:
                 return None
@@ -59,6 +54,7 @@ class MemoryLock:
             return self._last
 
     def renew(self, lease: Lease, ttl_ms: int) -> None:
+        check_ttl(ttl_ms)
         with self.mutex:
             if self.holder() != lease:
                 raise ended(lease)
@@ -108,16 +104,6 @@ class MemorySnapshots:
             data = self._stored.get(snapshot, b"")
         check_bytes(snapshot, data)
         return data
-
-
-def check_bytes(snapshot: Snapshot, data: bytes) -> None:
-    """Raise `DamagedSnapshot` unless `data` is what `snapshot` records."""
-    sha256 = hashlib.sha256(data).hexdigest()
-    if len(data) != snapshot.size_bytes or sha256 != snapshot.sha256:
-        raise DamagedSnapshot(
-            f"snapshot of version {snapshot.version}: expected {snapshot.size_bytes} bytes with sha256 "
-            f"{snapshot.sha256[:12]}…, found {len(data)} with {sha256[:12]}…: use an older one"
-        )
 
 
 @dataclass(slots=True)

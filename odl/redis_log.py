@@ -21,7 +21,7 @@ from odl.log import (
     uncovered,
 )
 from odl.redis_keys import RedisKeys
-from odl.redis_script import Argument, RedisScript, address_of, ask
+from odl.redis_script import Argument, RedisScript, address_of, transact
 
 PIPELINE_MAX = 1_000  # appends in one round trip: more gain nothing and hold the server's reply buffer
 TRIM_MAX = 10_000  # entries removed in one step: a few milliseconds in which the server does nothing else
@@ -66,7 +66,7 @@ class RedisLog:
         return _head(reply)
 
     def head(self) -> Head:
-        [fields] = ask(self._client, ("HMGET", self._keys.head, "version", "chain", "epoch", "log_id"))
+        [fields] = transact(self._client, ("HMGET", self._keys.head, "version", "chain", "epoch", "log_id"))
         return _head(self._present(fields[0] and fields))
 
     def append(self, item: Append) -> Appended:
@@ -88,13 +88,13 @@ class RedisLog:
 
     def position(self, source: str) -> str | None:
         head = ("HGET", self._keys.head, "version")
-        version, stored = ask(self._client, head, ("HGET", self._keys.sources, source))
+        version, stored = transact(self._client, head, ("HGET", self._keys.sources, source))
         self._present(version)
         return None if stored is None else stored.decode()
 
     def positions(self) -> dict[str, str]:
         head = ("HGET", self._keys.head, "version")
-        version, stored = ask(self._client, head, ("HGETALL", self._keys.sources))
+        version, stored = transact(self._client, head, ("HGETALL", self._keys.sources))
         self._present(version)
         return {source.decode(): position.decode() for source, position in stored.items()}
 
@@ -103,7 +103,7 @@ class RedisLog:
         return _head(self._present(reply))
 
     def counters(self) -> Counters:
-        [fields] = ask(self._client, ("HMGET", self._keys.head, "duplicates", "skipped", "horizon"))
+        [fields] = transact(self._client, ("HMGET", self._keys.head, "duplicates", "skipped", "horizon"))
         duplicates, skipped, horizon = self._present(fields[0] and fields)
         return Counters(int(duplicates), int(skipped), int(horizon))
 

@@ -63,8 +63,8 @@ class RedisScript:
             return _without_errors(pipeline.execute(raise_on_error=False))
 
 
-def ask(client: redis.Redis, *commands: tuple[str, ...]) -> list[Any]:
-    """The answers of reading `commands`, all of one moment. Raises `Unavailable`."""
+def transact(client: redis.Redis, *commands: tuple[str | bytes, ...]) -> list[Any]:
+    """The answers of `commands`, all of one moment (MULTI … EXEC); they must be safe to repeat."""
 
     def execute() -> list[Any]:
         with client.pipeline(transaction=True) as pipeline:

@@ -1,8 +1,10 @@
 """Snapshots: learner bytes at a version, verified before anybody relies on them."""
 
+import hashlib
 from dataclasses import dataclass
 from typing import Protocol
 
+from odl.errors import DamagedSnapshot
 from odl.lock import Lease
 
 KEEP = 3  # snapshots kept of each fold: the newest, the one trimming relies on, one more to go back to
@@ -34,3 +36,13 @@ class SnapshotStore(Protocol):
 
     def load(self, snapshot: Snapshot) -> bytes:
         """The bytes. Raises `DamagedSnapshot` when they are missing or differ from the record."""
+
+
+def check_bytes(snapshot: Snapshot, data: bytes) -> None:
+    """Raise `DamagedSnapshot` unless `data` is what `snapshot` records."""
+    sha256 = hashlib.sha256(data).hexdigest()
+    if len(data) != snapshot.size_bytes or sha256 != snapshot.sha256:
+        raise DamagedSnapshot(
+            f"snapshot of version {snapshot.version}: expected {snapshot.size_bytes} bytes with sha256 "
+            f"{snapshot.sha256[:12]}…, found {len(data)} with {sha256[:12]}…: use an older one"
+        )

@@ -3,6 +3,7 @@
 -- ARGV  1 owner  2 time to live in ms
 -- Returns the token; nil while somebody holds the lock.
 
+assert(tonumber(ARGV[2]) >= 1, 'expected a time to live of at least 1 ms')
 if redis.call('EXISTS', KEYS[1]) == 1 then return false end
 local token = redis.call('HINCRBY', KEYS[2], 'token', 1)
 redis.call('HSET', KEYS[2], 'owner', ARGV[1])

@@ -4,6 +4,7 @@
 -- ARGV  1 token  2 owner  3 the new record  4 … the records to drop, one a blob
 -- Returns 'visible'; 'fenced' for an outdated lease; 'missing' when the blob expired before it was committed.
 
+if redis.call('ZSCORE', KEYS[2], ARGV[3]) then return 'visible' end -- the first reply was lost
 local grant = redis.call('HMGET', KEYS[1], 'token', 'owner')
 if grant[1] ~= ARGV[1] or grant[2] ~= ARGV[2] then return 'fenced' end
 local last = redis.call('ZRANGE', KEYS[2], -1, -1, 'WITHSCORES')

@@ -1,0 +1,103 @@
+"""Snapshots in Redis: bytes in pieces, read back and verified, then made visible by one fenced script."""
+
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import msgspec
+import redis
+
+from odl.errors import DamagedSnapshot
+from odl.lock import Lease, refused
+from odl.redis_keys import RedisKeys
+from odl.redis_script import RedisScript, transact
+from odl.snapshots import KEEP, Snapshot, check_bytes
+
+PIECE_BYTES = (
+    1 << 20
+)  # tens of MB in one command would keep predictions waiting; 1 MiB takes about a millisecond
+UNCOMMITTED_MS = 600_000  # what a writer that died left behind goes by itself; longer than any save
+
+
+@dataclass(frozen=True, slots=True)
+class _Record:
+    """A member of the index."""
+
+    snapshot: Snapshot
+    blob: str  # where the bytes are; never used twice, so no writer can touch another one's
+
+
+class RedisSnapshots:
+    """The `SnapshotStore` of the model `name`; keeps the newest `keep` of each fold.
+
+    A save that fails or is fenced leaves nothing visible; its bytes expire.
+    """
+
+    def __init__(
+        self,
+        client: redis.Redis,
+        name: str,
+        keep: int = KEEP,
+        *,
+        new_blob_id: Callable[[], str] = lambda: uuid.uuid4().hex,
+    ) -> None:
+        self._client = client
+        self._keys = RedisKeys(name)
+        self._keep = keep
+        self._new_blob_id = new_blob_id
+        self._commit = RedisScript(client, "commit_snapshot")
+
+    def save(self, snapshot: Snapshot, data: bytes, lease: Lease) -> None:
+        check_bytes(snapshot, data)
+        record = _Record(snapshot, f"{snapshot.version}-{self._new_blob_id()}")
+        blob = self._keys.blob(record.blob)
+        for number, start in enumerate(range(0, len(data), PIECE_BYTES)):
+            piece = ("HSET", blob, str(number), data[start : start + PIECE_BYTES])
+            transact(self._client, piece, ("PEXPIRE", blob, str(UNCOMMITTED_MS)))
+        check_bytes(snapshot, self._bytes(record))
+        old = self._outlived(snapshot)
+        reply = self._commit.run(
+            (self._keys.fence, self._keys.snapshots, blob, *(self._keys.blob(each.blob) for each in old)),
+            (lease.token, lease.owner, msgspec.json.encode(record), *map(msgspec.json.encode, old)),
+            repeatable=True,
+        )
+        if reply == b"fenced":
+            transact(self._client, ("UNLINK", blob))
+            raise refused(lease)
+        if reply == b"missing":
+            raise DamagedSnapshot(
+                f"the bytes of snapshot {snapshot.version} expired before they were committed: "
+                f"saving took longer than {UNCOMMITTED_MS // 1000} s"
+            )
+
+    def list(self) -> list[Snapshot]:
+        newest_commit_first = [record.snapshot for record in reversed(self._records())]
+        return sorted(newest_commit_first, key=lambda snapshot: -snapshot.version)
+
+    def load(self, snapshot: Snapshot) -> bytes:
+        for record in self._records():
+            if record.snapshot == snapshot:
+                data = self._bytes(record)
+                check_bytes(snapshot, data)
+                return data
+        raise DamagedSnapshot(
+            f"snapshot of version {snapshot.version} is no longer stored: list the snapshots again"
+        )
+
+    def _outlived(self, snapshot: Snapshot) -> tuple[_Record, ...]:
+        """Records that the new snapshot replaces or pushes out, oldest commit first."""
+        same_fold = tuple(each for each in self._records() if each.snapshot.fold_id == snapshot.fold_id)
+        replaced = tuple(each for each in same_fold if each.snapshot == snapshot)
+        others = tuple(each for each in same_fold if each.snapshot != snapshot)
+        return replaced + others[: max(0, len(others) + 1 - self._keep)]
+
+    def _records(self) -> tuple[_Record, ...]:
+        """The index, oldest commit first."""
+        [members] = transact(self._client, ("ZRANGE", self._keys.snapshots, "0", "-1"))
+        return tuple(msgspec.json.decode(member, type=_Record) for member in members)
+
+    def _bytes(self, record: _Record) -> bytes:
+        blob = self._keys.blob(record.blob)
+        count = -(-record.snapshot.size_bytes // PIECE_BYTES)
+        pieces = [transact(self._client, ("HGET", blob, str(number)))[0] for number in range(count)]
+        return b"".join(piece or b"" for piece in pieces)
