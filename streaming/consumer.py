@@ -30,7 +30,7 @@ from streaming.connection import (
     quiet_logger,
 )
 from streaming.dead_letters import DeadLetter, DeadLetters
-from streaming.message import decode_value
+from streaming.message import decode_value, read_headers
 from streaming.patience import WAIT_S_MIN, Patience, Stopped
 from streaming.source import Positions, Start
 
@@ -38,6 +38,9 @@ logger = logging.getLogger(__name__)
 
 BATCH_MAX = 500  # events appended together; bounds what is repeated after a fault
 POLL_S = 0.2  # bounds how long `stop` takes while nothing arrives
+# The least that brokers allow by default: a dead consumer's partitions are read by another within seconds.
+# A false alarm costs a rebalance and nothing else, since positions live in the log.
+SESSION_TIMEOUT_MS = 6_000
 IDENTITY_CHECK_S = 10.0  # how long a re-created topic may go unnoticed if no offset gives it away
 
 _OUT_OF_RANGE = {KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE, KafkaError._LOG_TRUNCATION}
@@ -108,6 +111,8 @@ class FeedbackConsumer:
             "group.id": group,
             "auto.offset.reset": "error",  # never jump: `find_start` decides
             "enable.auto.offset.store": False,  # committed offsets follow the log
+            "session.timeout.ms": SESSION_TIMEOUT_MS,
+            "heartbeat.interval.ms": SESSION_TIMEOUT_MS // 4,
             "partition.assignment.strategy": "cooperative-sticky",
             "fetch.wait.max.ms": 20,  # the embedded broker answers an empty fetch only after this time
             "queued.max.messages.kbytes": 16 * 1024,  # memory of what was fetched ahead
@@ -171,7 +176,7 @@ class FeedbackConsumer:
         seq, value, letter = str(offset), message.value(), None
         payload, event_id = b"", ""
         if value is not None:
-            headers = message.headers() or []
+            headers = read_headers(message)
             try:
                 event = decode_value(value, source=place.source, seq=seq, headers=headers)
                 payload, event_id = encode(prepare(event, self._schema)), event.id

@@ -23,7 +23,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from odl.errors import Unavailable
 from streaming.connection import REQUEST_TIMEOUT_S, Options, as_odl_error, client_options, quiet_logger
 from streaming.delivery import Delivered, Delivery, TooLarge
-from streaming.message import Headers
+from streaming.message import read_headers
 
 PREFIX = "dead-letter-"
 DETAIL_BYTES_MAX = 1_000
@@ -63,9 +63,10 @@ class DeadLetters:
         futures = [self._send(letter) for letter in letters]
         for letter, future in zip(letters, futures, strict=True):
             try:
-                future.result()
+                self._delivery.wait(future)
             except TooLarge:
-                self._send(replace(letter, value=letter.value[:CUT_BYTES], cut=len(letter.value))).result()
+                head = replace(letter, value=letter.value[:CUT_BYTES], cut=len(letter.value))
+                self._delivery.wait(self._send(head))
 
     def _send(self, letter: DeadLetter) -> Future[Delivered]:
         return self._delivery.send(letter.key, letter.value, _headers(letter))
@@ -88,7 +89,7 @@ def _headers(letter: DeadLetter) -> list[tuple[str, bytes | None]]:
 
 
 def _from_message(message: Message) -> DeadLetter | None:
-    headers: Headers = message.headers() or []
+    headers = read_headers(message)
     added = {name.removeprefix(PREFIX): value or b"" for name, value in headers if name.startswith(PREFIX)}
     if "source" not in added or not added.get("offset", b"").isdigit():
         return None  # written by somebody else

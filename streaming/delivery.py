@@ -1,5 +1,6 @@
 """Producing with proof: every message has a future that ends when Kafka has it, or has failed for good."""
 
+import contextlib
 import logging
 import threading
 from collections.abc import Sequence
@@ -18,6 +19,7 @@ POLL_S = 0.1
 LINGER_MS = 1  # requests that arrive together share a batch
 MESSAGE_BYTES_MAX = 100 << 20  # Kafka decides by its topic's limit, not the client by a default of 1 MB
 FLUSH_TIMEOUT_S = 5.0
+MARGIN_S = 2.0  # the client looks for messages that have timed out once a second
 
 
 class TooLarge(Misconfigured):
@@ -53,7 +55,6 @@ class Delivery:
             "partitioner": "murmur2_random",  # the partition that Java clients choose for the same key
         }
         self._producer = self._connect()
-        self._broken = threading.Event()
         self._closing = threading.Event()
         self._poller = threading.Thread(target=self._poll, name=f"kafka-{topic}", daemon=True)
         self._poller.start()
@@ -66,9 +67,18 @@ class Delivery:
 
     def _poll(self) -> None:
         while not self._closing.is_set():
-            self._producer.poll(POLL_S)
-            if self._broken.is_set():
-                self._replace()
+            try:
+                self._producer.poll(POLL_S)
+            except KafkaException as error:
+                self._replace(error.args[0])
+
+    def _replace(self, error: KafkaError) -> None:
+        # A fatal error ends a client for ever (Kafka lost what it had acknowledged); a new one goes on.
+        logger.error("topic '%s': the producer failed for good and is replaced: %s", self.topic, error.str())
+        broken, self._producer = self._producer, self._connect()
+        broken.purge()
+        with contextlib.suppress(KafkaException):  # the same error again
+            broken.flush(FLUSH_TIMEOUT_S)
 
     def send(
         self, key: bytes | None, value: bytes, headers: Sequence[tuple[str, bytes | None]] = ()
@@ -78,6 +88,7 @@ class Delivery:
         Raises `Unavailable` at once when the queue of unsent messages is full.
         """
         future: Future[Delivered] = Future()
+        future.set_running_or_notify_cancel()  # what was handed over cannot be taken back
 
         def report(error: KafkaError | None, message: Message) -> None:
             if error is None:
@@ -85,7 +96,7 @@ class Delivery:
             else:
                 future.set_exception(self._failure(error))
 
-        if self._closing.is_set():
+        if self._closing.is_set() or not self._poller.is_alive():
             raise Unavailable(f"topic '{self.topic}': this producer was closed")
         try:
             self._producer.produce(
@@ -97,20 +108,19 @@ class Delivery:
             raise self._failure(error.args[0]) from error
         return future
 
+    def wait(self, future: Future[Delivered]) -> Delivered:
+        """Where the message of `send` stands. Raises `Unavailable` or `TooLarge` if nowhere."""
+        try:
+            return future.result(self.timeout_s + MARGIN_S)
+        except TimeoutError as error:
+            raise Unavailable(f"topic '{self.topic}': Kafka did not confirm a message in time") from error
+
     def _failure(self, error: KafkaError) -> Misconfigured | Unavailable:
         if error.code() == KafkaError.MSG_SIZE_TOO_LARGE:
             return TooLarge(f"topic '{self.topic}' refuses a message of this size: {error.str()}")
-        if error.fatal() or error.code() == KafkaError._FATAL:
-            self._broken.set()
+        if error.code() == KafkaError._FATAL:
+            return Unavailable(f"topic '{self.topic}': the producer failed for good and is being replaced")
         return as_odl_error(f"topic '{self.topic}'", error)
-
-    def _replace(self) -> None:
-        # A fatal error ends a client for ever (Kafka lost what it had acknowledged); a new one goes on.
-        broken, self._producer = self._producer, self._connect()
-        self._broken.clear()
-        broken.purge()
-        broken.flush(FLUSH_TIMEOUT_S)
-        logger.error("topic '%s': the producer failed for good and was replaced", self.topic)
 
     def close(self) -> None:
         """Wait for what is under way, fail the rest. May be called twice."""

@@ -133,7 +133,10 @@ class BrokerProcess:
             command += ["--address-file", str(address_file)]
             for name, partitions in (topics or {}).items():
                 command += ["--topic", f"{name}:{partitions}"]
-            self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
+            # Its own session: Ctrl-C in a terminal reaches the parent only, which stops it in order.
+            self._process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True
+            )
             self.pid = self._process.pid
             try:
                 self.bootstrap = self._wait_for(address_file)

@@ -19,9 +19,11 @@ b'{"id":"f-1","x":{"origin":"JFK"},"y":"late"}'
 'kafka:c:t:0'
 """
 
+import operator
 from collections.abc import Sequence
 
 import msgspec
+from confluent_kafka import Message
 
 from odl.errors import InvalidEvent
 from odl.event import Event, encode
@@ -64,6 +66,19 @@ def decode_value(value: bytes, *, source: str, seq: str, headers: Headers = ()) 
         )
     client = _client(headers)
     return msgspec.structs.replace(event, source=client or source, seq="" if client else seq)
+
+
+# For a name that is not UTF-8 the client's C code returns a value *and* leaves an exception set. A direct
+# call would not notice, and the exception would surface anywhere later; a call through C checks at once.
+_headers_of = operator.methodcaller("headers")
+
+
+def read_headers(message: Message) -> Headers:
+    """A message's headers; none if a name among them is not UTF-8 (Kafka allows it, the client does not)."""
+    try:
+        return _headers_of(message) or []
+    except SystemError:
+        return []
 
 
 def _misfit(error: msgspec.ValidationError) -> InvalidEvent:

@@ -3,7 +3,6 @@
 from concurrent.futures import Future
 from typing import Any, Self
 
-from odl.errors import Unavailable
 from odl.event import Event
 from odl.feedback import Receipt
 from odl.log import Outcome
@@ -12,7 +11,6 @@ from streaming.delivery import Delivered, Delivery
 from streaming.message import SOURCE_HEADER, encode_value
 
 DURABILITY = "kafka acks=all"
-MARGIN_S = 2.0  # the client looks for messages that have timed out once a second
 
 
 class FeedbackProducer:
@@ -29,7 +27,6 @@ class FeedbackProducer:
         timeout_s: float = REQUEST_TIMEOUT_S,
         options: Options | None = None,
     ) -> None:
-        self.timeout_s = timeout_s
         self._delivery = Delivery(bootstrap, topic, timeout_s=timeout_s, options=options)
 
     def send(self, event: Event) -> Future[Delivered]:
@@ -37,6 +34,10 @@ class FeedbackProducer:
         within `timeout_s`: send it again under the same id)."""
         headers = [(SOURCE_HEADER, event.source.encode())] if event.source.startswith("rest:") else []
         return self._delivery.send(event.id.encode(), encode_value(event), headers)
+
+    def deliver(self, event: Event) -> Delivered:
+        """Send one event and wait for Kafka's confirmation. Raises `Unavailable` without it."""
+        return self._delivery.wait(self.send(event))
 
     def close(self) -> None:
         """Wait for what is under way and let go. May be called twice."""
@@ -60,10 +61,5 @@ class KafkaSink:
 
     def submit(self, event: Event) -> Receipt:
         """Store one event in Kafka. Raises `Unavailable` unless Kafka confirmed it; safe to repeat."""
-        try:
-            self._producer.send(event).result(self._producer.timeout_s + MARGIN_S)
-        except TimeoutError as error:
-            raise Unavailable(
-                "Kafka did not confirm the event in time: send it again with the same id"
-            ) from error
+        self._producer.deliver(event)
         return Receipt(Outcome.ACCEPTED, None, DURABILITY)

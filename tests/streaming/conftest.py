@@ -14,7 +14,7 @@ from confluent_kafka import Producer
 
 from odl.errors import Unavailable
 from odl.event import Event, decode
-from odl.log import Append, Appended
+from odl.log import Append, Appended, Entry, Log
 from odl.memory import MemoryLog
 from streaming.consumer import FeedbackConsumer
 from streaming.dead_letters import DeadLetters, read_dead_letters
@@ -24,7 +24,7 @@ from streaming.message import encode_value
 DEADLINE_S = 60.0  # generous: only a failing test waits this long
 
 
-def wait_until(condition: Callable[[], object], what: str) -> None:
+def poll_until(condition: Callable[[], object], what: str) -> None:
     """Poll until `condition` holds."""
     deadline = time.monotonic() + DEADLINE_S
     while not condition():
@@ -52,6 +52,29 @@ class FaultyBroker(EmbeddedBroker):
     def set_up(self) -> None:
         self.call("rd_kafka_mock_broker_set_up", ctypes.c_int32(1))
 
+    def fail(self, api_key: int, errors: list[int]) -> None:
+        """Answer the next requests of this kind with these error codes."""
+        array = (ctypes.c_int * len(errors))(*errors)
+        name = "rd_kafka_mock_push_request_errors_array"
+        self.call(name, ctypes.c_int16(api_key), ctypes.c_size_t(len(errors)), array)
+
+    def produce_with_header(self, topic: str, header: bytes, value: bytes) -> None:
+        """Produce with a header name of any bytes, which Python's client cannot."""
+        library = self._library
+        library.rd_kafka_flush.argtypes = [ctypes.c_void_p, ctypes.c_int]
+        error = ctypes.create_string_buffer(512)
+        settings = library.rd_kafka_conf_new()
+        bootstrap = self.bootstrap.encode()
+        library.rd_kafka_conf_set(settings, b"bootstrap.servers", bootstrap, error, len(error))
+        client = library.rd_kafka_new(0, settings, error, len(error))
+        arguments = [1, ctypes.c_char_p(topic.encode())]  # topic
+        arguments += [7, ctypes.c_int(2)]  # copy the value
+        arguments += [4, ctypes.c_char_p(value), ctypes.c_size_t(len(value))]  # value
+        arguments += [9, ctypes.c_char_p(header), ctypes.c_char_p(b"v"), ctypes.c_ssize_t(1)]  # header
+        assert library.rd_kafka_producev(ctypes.c_void_p(client), *arguments, 0) == 0
+        assert library.rd_kafka_flush(client, 30_000) == 0
+        library.rd_kafka_destroy(client)
+
 
 class Open:
     """A schema that accepts everything but the label 'unknown'."""
@@ -64,27 +87,31 @@ class Open:
             raise ValueError("expected one of the labels a, b; received 'unknown'")
 
 
-class ScriptedLog(MemoryLog):
-    """A log in memory; each call of `append_many` first takes the next fault of `script`, if any."""
+class ScriptedLog:
+    """A log whose `append_many` first takes the next fault of `script`, if any; `lost_reply` and so on are
+    faults to put there."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, log: Log) -> None:
+        self.log = log
         self.script: list[Callable[[list[Append]], list[Appended]]] = []
-        self.create()
+        log.create()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.log, name)
 
     def append_many(self, items: list[Append]) -> list[Appended]:
         if self.script:
             return self.script.pop(0)(items)
-        return super().append_many(items)
+        return self.log.append_many(items)
 
     def lost_reply(self, items: list[Append]) -> list[Appended]:
         """Everything is stored, the answer is not heard."""
-        super().append_many(items)
+        self.log.append_many(items)
         raise Unavailable("the reply was lost")
 
     def half(self, items: list[Append]) -> list[Appended]:
         """The connection breaks in the middle."""
-        super().append_many(items[: len(items) // 2])
+        self.log.append_many(items[: len(items) // 2])
         raise Unavailable("the connection broke")
 
     def away(self, items: list[Append]) -> list[Appended]:
@@ -93,21 +120,26 @@ class ScriptedLog(MemoryLog):
 
     def crash(self, items: list[Append]) -> list[Appended]:
         """Half is stored, then the process meets a bug."""
-        super().append_many(items[: len(items) // 2])
+        self.log.append_many(items[: len(items) // 2])
         raise RuntimeError("a bug")
 
     def remember(self) -> object:
-        """What the log holds now, for `rewind`."""
-        with self._mutex:
-            return copy.deepcopy(self._state)
+        """What a log in memory holds now, for `rewind`."""
+        with self.log._mutex:
+            return copy.deepcopy(self.log._state)
 
     def rewind(self, state: object) -> None:
         """Lose everything since `remember`; None: lose the log itself."""
-        with self._mutex:
-            self._state = copy.deepcopy(state)
+        with self.log._mutex:
+            self.log._state = copy.deepcopy(state)
 
     def events(self) -> list[Event]:
-        return [decode(entry.payload) for entry in self.read(0, 1_000_000).entries]
+        """What the log holds, and that its versions have no hole."""
+        entries: list[Entry] = []
+        while found := self.read(len(entries), 1000).entries[1 if entries else 0 :]:
+            entries += found
+        assert [entry.version for entry in entries] == list(range(1, len(entries) + 1))
+        return [decode(entry.payload) for entry in entries]
 
     def ids(self) -> list[str]:
         return [event.id for event in self.events()]
@@ -116,18 +148,20 @@ class ScriptedLog(MemoryLog):
 class Stream:
     """A topic with its dead-letter topic, a log, and the consumers that a test starts."""
 
-    def __init__(self, broker: FaultyBroker, partitions: int, stack: ExitStack) -> None:
+    def __init__(self, broker: FaultyBroker, partitions: int, log: Log, stack: ExitStack) -> None:
         self.broker = broker
         self.topic = f"feedback-{uuid.uuid4().hex[:8]}"
         self.dead_topic = f"{self.topic}-dead"
         self.partitions = partitions
         broker.create_topic(self.topic, partitions)
         broker.create_topic(self.dead_topic, 1)
-        self.log = ScriptedLog()
+        self.log = ScriptedLog(log)
         self.dead_letters = DeadLetters(broker.bootstrap, self.dead_topic, timeout_s=5.0)
         self._stack = stack
         stack.callback(self.dead_letters.close)
-        self._producer = Producer({"bootstrap.servers": broker.bootstrap, "linger.ms": 1})
+        self._producer = Producer(
+            {"bootstrap.servers": broker.bootstrap, "linger.ms": 1, "message.max.bytes": 100_000_000}
+        )
 
     def produce_raw(self, value: bytes | None, partition: int = 0, **fields: Any) -> None:
         self._producer.produce(self.topic, value=value, partition=partition, **fields)
@@ -148,6 +182,8 @@ class Stream:
     def consumer(self, **settings: Any) -> FeedbackConsumer:
         """A consumer that is not running yet."""
         settings.setdefault("dead_letters", self.dead_letters)
+        # The embedded broker waits a second less than this whenever a member leaves.
+        options = {"session.timeout.ms": 1500, "heartbeat.interval.ms": 300}
         return FeedbackConsumer(
             self.broker.bootstrap,
             self.topic,
@@ -155,10 +191,12 @@ class Stream:
             settings.pop("log", self.log),
             Open(),
             settings.pop("dead_letters"),
+            options=options | settings.pop("options", {}),
             **settings,
         )
 
     def start(self, **settings: Any) -> "Running":
+        self.flush()
         running = Running(self.consumer(**settings))
         self._stack.callback(running.stop)
         return running
@@ -167,12 +205,12 @@ class Stream:
         return list(read_dead_letters(self.broker.bootstrap, self.dead_topic))
 
     def wait_for_version(self, version: int) -> None:
-        wait_until(lambda: self.log.head().version >= version, f"the log reaches version {version}")
+        poll_until(lambda: self.log.head().version >= version, f"the log reaches version {version}")
 
     def wait_for_position(self, *positions: int | None) -> None:
         """Until the newest source of each partition stands at the given position."""
         expected = {str(position) for position in positions if position is not None}
-        wait_until(lambda: expected <= set(self.log.positions().values()), f"positions {expected}")
+        poll_until(lambda: expected <= set(self.log.positions().values()), f"positions {expected}")
 
 
 class Running:
@@ -200,6 +238,11 @@ class Running:
 
 
 @pytest.fixture
+def wait_until() -> Callable[[Callable[[], object], str], None]:
+    return poll_until
+
+
+@pytest.fixture
 def broker() -> Iterator[FaultyBroker]:
     with FaultyBroker() as broker:
         yield broker
@@ -213,7 +256,8 @@ def stack() -> Iterator[ExitStack]:
 
 @pytest.fixture
 def new_stream(broker: FaultyBroker, stack: ExitStack) -> Callable[..., Stream]:
-    return lambda partitions=1: Stream(broker, partitions, stack)
+    """A topic of so many partitions with a log, in memory unless given."""
+    return lambda partitions=1, log=None: Stream(broker, partitions, log or MemoryLog(), stack)
 
 
 @pytest.fixture

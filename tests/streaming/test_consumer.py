@@ -9,24 +9,22 @@ import pytest
 from odl.errors import Unavailable
 from odl.event import Event
 from odl.log import Append
+from streaming.connection import admin_client
 from streaming.message import encode_value
 from streaming.source import identify
-from streaming.connection import admin_client
 
 
-def wait_until_handled(stream, running, **expected):
-    """Wait until the consumer's counters are at least `expected`."""
-    for name, value in expected.items():
-        wait_for(lambda name=name, value=value: getattr(running.consumer.stats(), name) >= value, name)
+@pytest.fixture
+def wait_for_counts(wait_until):
+    """Wait until a consumer's counters are at least these."""
 
+    def wait(running, **expected):
+        for name, value in expected.items():
+            wait_until(
+                lambda n=name, v=value: getattr(running.consumer.stats(), n) >= v, f"{name} >= {value}"
+            )
 
-def wait_for(condition, what):
-    waiter = threading.Event()
-    for _ in range(6000):
-        if condition():
-            return
-        waiter.wait(0.01)
-    raise AssertionError(f"waited in vain for {what}")
+    return wait
 
 
 def test_every_event_becomes_one_version_in_the_order_of_the_topic(stream):
@@ -50,12 +48,12 @@ def test_events_say_where_they_came_from(stream):
     assert [(event.source, event.seq) for event in stream.log.events()] == [(source, "0"), (source, "1")]
 
 
-def test_an_event_that_was_produced_twice_is_learned_once(stream):
+def test_an_event_that_was_produced_twice_is_learned_once(stream, wait_until):
     stream.produce(0, 10)
     stream.produce(0, 10)
     running = stream.start()
     stream.wait_for_position(19)
-    wait_for(lambda: running.consumer.stats().duplicates == 10, "duplicates")
+    wait_until(lambda: running.consumer.stats().duplicates == 10, "duplicates")
     assert stream.log.head().version == 10
 
 
@@ -96,15 +94,15 @@ def test_a_log_that_fails_for_a_while_is_waited_for(stream, fault, caplog):
     assert "trying again" in caplog.text
 
 
-def test_a_log_that_lost_its_tail_is_filled_again(stream):
+def test_a_log_that_lost_its_tail_is_filled_again(stream, wait_for_counts):
     ids = stream.produce(0, 100)
     running = stream.start()
     stream.wait_for_version(60)
-    wait_until_handled(stream, running, accepted=100)
+    wait_for_counts(running, accepted=100)
     kept = stream.log.remember()
     ids += stream.produce(100, 250)
     stream.wait_for_version(250)
-    wait_until_handled(stream, running, accepted=250)
+    wait_for_counts(running, accepted=250)
     stream.log.rewind(kept)
     ids += stream.produce(250, 260)
     stream.wait_for_version(260)
@@ -112,26 +110,28 @@ def test_a_log_that_lost_its_tail_is_filled_again(stream):
     assert running.consumer.stats().gaps > 0
 
 
-def test_a_log_that_is_gone_is_created_and_filled_from_the_beginning(stream, caplog):
+def test_a_log_that_is_gone_is_created_and_filled_from_the_beginning(
+    stream, caplog, wait_until, wait_for_counts
+):
     ids = stream.produce(0, 50)
     running = stream.start()
-    wait_until_handled(stream, running, accepted=50)
+    wait_for_counts(running, accepted=50)
     before = stream.log.head().log_id
     stream.log.rewind(None)
     ids += stream.produce(50, 60)
-    wait_for(lambda: running.consumer.stats().accepted >= 110, "everything again")
+    wait_until(lambda: running.consumer.stats().accepted >= 110, "everything again")
     assert stream.log.ids() == ids
     assert stream.log.head().log_id != before
     assert "the log was gone" in caplog.text
 
 
-def test_tombstones_are_passed_over_and_counted(stream):
+def test_tombstones_are_passed_over_and_counted(stream, wait_until):
     stream.produce(0, 2)
     stream.produce_raw(None, key=b"e-1")
     stream.produce(2, 3)
     running = stream.start()
     stream.wait_for_position(3)
-    wait_for(lambda: running.consumer.stats().tombstones == 1, "the tombstone")
+    wait_until(lambda: running.consumer.stats().tombstones == 1, "the tombstone")
     assert stream.log.ids() == ["e-0", "e-1", "e-2"]
     assert stream.dead() == []
     assert running.consumer.stats().dead_letters == 0
@@ -152,7 +152,7 @@ def test_holes_in_the_offsets_are_no_reason_to_stop(stream):
     assert running.consumer.stats().gaps == 0
 
 
-def test_offsets_that_retention_removed_are_counted_and_said_aloud(stream, caplog):
+def test_offsets_that_retention_removed_are_counted_and_said_aloud(stream, caplog, wait_until):
     stream.produce(0, 10)
     first = stream.start()
     stream.wait_for_version(10)
@@ -162,34 +162,36 @@ def test_offsets_that_retention_removed_are_counted_and_said_aloud(stream, caplo
     with caplog.at_level(logging.ERROR):
         running = stream.start()
         stream.wait_for_version(15)
-    wait_for(lambda: running.consumer.stats().accepted == 5, "the rest")
+    wait_until(lambda: running.consumer.stats().accepted == 5, "the rest")
     assert running.consumer.stats().missing == 15
     assert "retention removed 15 offsets before they were read; going on at 25" in caplog.text
 
 
-def test_a_running_consumer_that_falls_out_of_range_goes_on(stream):
+def test_a_running_consumer_that_falls_out_of_range_goes_on(stream, wait_until, wait_for_counts):
     """The position is removed while the log is away: nothing ahead was fetched."""
     stream.produce(0, 10)
     running = stream.start()
-    wait_until_handled(stream, running, accepted=10)
+    wait_for_counts(running, accepted=10)
     kept = stream.log.remember()
     stream.produce(10, 20)
-    wait_until_handled(stream, running, accepted=20)
+    wait_for_counts(running, accepted=20)
     stream.log.rewind(kept)
     stream.broker.delete_records(stream.topic, 0, 15)
     stream.produce(20, 21)
-    wait_for(lambda: stream.log.ids()[-1:] == ["e-20"], "the newest event")
+    wait_until(lambda: stream.log.ids()[-1:] == ["e-20"], "the newest event")
     assert stream.log.ids() == [f"e-{n}" for n in [*range(10), *range(15, 21)]]
     assert running.consumer.stats().missing == 5
 
 
-def test_a_partition_that_ends_before_the_stored_position_goes_on_under_a_new_key(stream, caplog):
+def test_a_partition_that_ends_before_the_stored_position_goes_on_under_a_new_key(
+    stream, caplog, wait_until, wait_for_counts
+):
     ids = stream.produce(0, 10)
     source = identify(admin_client(stream.broker.bootstrap), stream.topic).source(0)
     stream.log.append(Append(b"", "", source, prev=None, seq="500"))  # more than Kafka still has
     first = stream.start()
-    wait_until_handled(stream, first, truncations=1)
-    wait_for(lambda: stream.log.positions().get(f"{source}#1") == "9", "the new key")
+    wait_for_counts(first, truncations=1)
+    wait_until(lambda: stream.log.positions().get(f"{source}#1") == "9", "the new key")
     first.stop()
     assert "Kafka lost records" in caplog.text
     ids = stream.produce(10, 20)
@@ -200,25 +202,27 @@ def test_a_partition_that_ends_before_the_stored_position_goes_on_under_a_new_ke
     assert second.consumer.stats().truncations == 0
 
 
-def test_a_topic_that_was_created_again_is_read_from_its_beginning(stream, caplog):
+def test_a_topic_that_was_created_again_is_read_from_its_beginning(
+    stream, caplog, wait_until, wait_for_counts
+):
     stream.produce(0, 10)
     running = stream.start(identity_check_s=0.1)
-    wait_until_handled(stream, running, accepted=10)
+    wait_for_counts(running, accepted=10)
     stream.broker.delete_topic(stream.topic)
     stream.broker.create_topic(stream.topic, 1)
     for number in range(30):
         stream.produce_raw(encode_value(Event(id=f"new-{number}", x={}, y="b")))
     stream.flush()
-    wait_for(lambda: len(stream.log.ids()) >= 40, "the new events")
+    wait_until(lambda: len(stream.log.ids()) >= 40, "the new events")
     assert sorted(stream.log.ids()[10:]) == sorted(f"new-{number}" for number in range(30))
     assert len(stream.log.positions()) == 2
     assert running.error is None
 
 
-def test_a_topic_that_is_not_there_yet_is_waited_for(stream):
+def test_a_topic_that_is_not_there_yet_is_waited_for(stream, wait_for_counts):
     stream.broker.delete_topic(stream.topic)
     running = stream.start()
-    wait_until_handled(stream, running, retries=1)
+    wait_for_counts(running, retries=1)
     stream.broker.create_topic(stream.topic, 1)
     stream.produce(0, 5)
     stream.wait_for_version(5)
@@ -246,7 +250,7 @@ def test_two_consumers_of_a_group_share_and_hand_over_partitions(new_stream):
     assert [running.error for running in (one, two, three)] == [None] * 3
 
 
-def test_two_consumers_that_both_own_a_partition_do_not_double_an_event(stream):
+def test_two_consumers_that_both_own_a_partition_do_not_double_an_event(stream, wait_until):
     """A zombie: a consumer that lost its partition while it was paused goes on appending."""
     ids = stream.produce(0, 500)
     zombie, heir = stream.consumer(batch_max=7), stream.consumer(batch_max=11)
@@ -255,7 +259,7 @@ def test_two_consumers_that_both_own_a_partition_do_not_double_an_event(stream):
     for thread in threads:
         thread.start()
     stream.wait_for_version(500)
-    wait_for(lambda: (zombie.stats().accepted + heir.stats().accepted) == 500, "both")
+    wait_until(lambda: (zombie.stats().accepted + heir.stats().accepted) == 500, "both")
     for consumer in (zombie, heir):
         consumer.stop()
     for thread in threads:
@@ -263,18 +267,30 @@ def test_two_consumers_that_both_own_a_partition_do_not_double_an_event(stream):
     assert stream.log.ids() == ids
 
 
-def test_it_stops_while_the_log_is_away(stream):
+def test_a_consumer_that_the_group_gave_up_on_while_it_waited_comes_back(stream):
+    """The log is away for longer than Kafka lets a member be silent."""
+    ids = stream.produce(0, 20)
+    stream.log.script = [stream.log.away] * 6  # 3 s
+    running = stream.start(batch_max=5, options={"max.poll.interval.ms": 1500})
+    stream.wait_for_version(20)
+    ids += stream.produce(20, 40)
+    stream.wait_for_version(40)
+    assert stream.log.ids() == ids
+    assert running.error is None
+
+
+def test_it_stops_while_the_log_is_away(stream, wait_for_counts):
     stream.produce(0, 5)
     stream.log.script = [stream.log.away] * 1000
     running = stream.start()
-    wait_until_handled(stream, running, retries=1)
+    wait_for_counts(running, retries=1)
     running.stop()
     assert running.error is None
 
 
-def test_it_stops_while_kafka_is_away(stream):
+def test_it_stops_while_kafka_is_away(stream, wait_until):
     running = stream.start()
-    wait_for(lambda: running.consumer._places, "an assignment")
+    wait_until(lambda: running.consumer._places, "an assignment")
     stream.broker.set_down()
     running.stop()
     assert running.error is None
@@ -293,12 +309,12 @@ def test_it_goes_on_after_kafka_was_away(stream):
     assert running.error is None
 
 
-def test_it_stops_while_positions_cannot_be_read(stream):
-    class Away(type(stream.log)):
+def test_it_stops_while_positions_cannot_be_read(stream, wait_for_counts):
+    class Away:
         def positions(self):
             raise Unavailable("connection refused")
 
     running = stream.start(log=Away())
-    wait_until_handled(stream, running, retries=1)
+    wait_for_counts(running, retries=1)
     running.stop()
     assert running.error is None
