@@ -194,8 +194,8 @@ class HedgeNetwork(keras.Model):  # type: ignore[misc]  # Keras is published wit
         predictions: Array = self._fold(x, tf.constant(np.asarray(y, kind)), weights).numpy()
         return predictions
 
-    @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]  # TensorFlow is published without
-    types def _fold(self, x: Any, y: Any, weights: Any) -> Any:
+    @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]  # TensorFlow has no types
+    def _fold(self, x: Any, y: Any, weights: Any) -> Any:
         count = tf.shape(x)[0]
         predictions = tf.TensorArray(self.compute_dtype, count, element_shape=(self.n_outputs,))
         for event in tf.range(count):
