@@ -22,7 +22,7 @@ class Fold:
     def __init__(self, state: State, encoder: Encoder) -> None:
         self.state = state
         self.encoder = encoder
-        self.out = np.zeros((1, 0))  # prediction of the last event, [1, C]
+        self._labels, self._weights = np.zeros(1), np.ones(1)  # of the event at hand
         self._bind()
 
     @classmethod
@@ -163,8 +163,7 @@ class Fold:
         state = self.state
         self._events = self.encoder.numbers_view()
         self._fields = state.fields.reshape(-1)
-        self._labels, self._weights = np.zeros(1), np.ones(1)
-        self.out = np.zeros((1, state.layout.classes))
+        self.out = np.zeros((1, state.layout.classes))  # prediction of the last event, [1, C]
         self._arrays = (
             state.plan_array,
             state.rates,

@@ -179,7 +179,7 @@ class HedgeLearner:
         return learner
 
     def digest(self) -> str:
-        """Hex digest of the state; the same for the same bits."""
+        """Hex digest of the state, spec and counters included; the same for the same bits."""
         return digest(self.to_bytes())
 
     def _bind(self, fold: Fold) -> None:

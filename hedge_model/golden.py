@@ -1,0 +1,58 @@
+"""The golden fold: a small fold whose bits are known. A machine that computes others must not join replicas."""
+
+import hashlib
+import platform
+
+import llvmlite
+import numba
+import numpy as np
+
+from hedge_model.learner import HedgeLearner
+from hedge_model.spec import ModelSpec
+
+GOLDEN = "ba76289c9e2ef4131cc2f0dad21c2904e6795c939568a608d7fb5226ffae2e3f"  # of kernel revision 1
+EVENTS = 64
+
+
+class MachineDiffers(RuntimeError):
+    """This machine, or what is installed on it, computes other bits than the ones everybody agreed on."""
+
+
+def assert_golden() -> None:
+    """Raise `MachineDiffers` unless the golden fold gives the known digest here."""
+    found = golden_digest()
+    if found != GOLDEN:
+        raise MachineDiffers(
+            f"the golden fold gives {found[:16]} instead of {GOLDEN[:16]} on this machine ({platform.machine()}, "
+            f"numba {numba.__version__}, LLVM {'.'.join(map(str, llvmlite.binding.llvm_version_info))}): its "
+            "replica would not agree with the others; install the locked versions on x86-64"
+        )
+
+
+def golden_digest() -> str:
+    """SHA-256 over the predictions and the final weights of small folds of every kind."""
+    digest = hashlib.sha256()
+    for spec in (
+        ModelSpec(hidden_layers=3, width=20, hash_bits=6, crosses=(("city", "wet"),), seed=7),
+        ModelSpec(hidden_layers=4, width=20, hash_bits=6, preset="paper", seed=7),
+        ModelSpec(hidden_layers=2, width=20, hash_bits=6, task="regression", seed=7),
+    ):
+        learner = HedgeLearner(spec)
+        for number in range(EVENTS):
+            x, y = _event(number)
+            label = y if spec.task == "regression" else ("low", "middle", "high")[int(y) % 3]
+            learner.predict_one(x)
+            predicted = learner.prequential_one(x, label, 1.0 + number % 2)
+            values = list(predicted.values()) if isinstance(predicted, dict) else [predicted]
+            digest.update(np.array(values, "<f8").tobytes())
+        for weights in learner.weights().values():
+            digest.update(weights.astype("<f4").tobytes())
+    return digest.hexdigest()
+
+
+def _event(number: int) -> tuple[dict[str, float | str | bool | None], float]:
+    """A number, a skewed one that is missing at times, a category, a bool; and a target."""
+    a, b = number * 37 % 64 / 7, float(number * number * 29 % 101) ** 3
+    city = ("Rome", "Oslo", "Lima")[number * 5 % 3]
+    x = {"a": a, "b": None if number % 9 == 4 else b, "city": city, "wet": number % 4 == 0}
+    return x, a + (3.0 if city == "Oslo" else 0.0)
