@@ -109,12 +109,11 @@ class Actor:
         self.trouble = None
         if head is None:
             self._fresh_at = -math.inf
-            for request in self._waiting:
-                request.needs = None  # versions of the lost branch mean nothing on this one
             return
         for request in self._waiting:
-            if request.needs is None:
-                request.needs = max(head.version, request.version_min)
+            # Every read since it arrived will do, and after a rewind the log may be shorter than it was.
+            newest = head.version if request.needs is None else min(head.version, request.needs)
+            request.needs = max(newest, request.version_min)
         if self.follower.fold.version >= head.version:
             self._fresh_at = began
 

@@ -86,7 +86,7 @@ class Follower:
             self._forget(part.head)
             return None
         if how is Relation.TRIMMED:
-            self._bridge(part.head, "the log begins after version {version}")
+            self._bridge(part.head, f"the log begins after version {self.fold.version}")
             return None
         try:
             for entry in part.entries:
@@ -121,11 +121,10 @@ class Follower:
         self._restoring = self._lost = False
 
     def _bridge(self, head: Head, why: str) -> None:
-        version = self.fold.version
-        fold = self._newest_fold(head, above=version)
+        fold = self._newest_fold(head, above=self.fold.version)
         if fold is None:
             raise HistoryLost(
-                f"{why.format(version=version)}, and no good snapshot after it is on this log's history: "
+                f"{why}, and no good snapshot after it is on this log's history: "
                 "restore the log from a backup, or add a snapshot"
             )
         self.fold = fold

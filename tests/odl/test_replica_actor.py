@@ -1,5 +1,6 @@
 """One turn of the actor, in virtual time: what is answered, by which version, and what is refused."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -203,6 +204,31 @@ def test_a_rewind_between_two_turns_of_one_request_answers_by_the_new_branch():
     world.assert_in_step()
 
 
+def test_a_request_does_not_wait_for_versions_that_a_rewind_took_away():
+    world = World(learn_per_turn_max=1)
+    append(world.log, "a", "b")
+    backup = world.log.backup()
+    append(world.log, *"cdef")
+    request = world.actor.request([ROW])
+    world.actor.turn([request])
+    world.log.restore(backup)  # what was learned so far is still there, so nothing has to be rebuilt
+    world.actor.turn([])
+    assert (request.future.result(0).version, world.follower.resets) == (2, 0)
+
+
+def test_a_rewind_is_noticed_even_if_the_own_entry_was_trimmed_as_well():
+    world = World()
+    append(world.log, *"ab")
+    backup = world.log.backup()
+    append(world.log, "c")
+    world.predict()
+    world.log.restore(backup)
+    append(world.log, *"xy")
+    world.log.forget_before(4)
+    assert isinstance(world.refusal(), HistoryLost | TooFarBehind)
+    assert (world.follower.resets, world.log.head().epoch) == (1, 2)
+
+
 def test_a_server_that_fails_in_the_middle_of_a_rewind_does_not_revive_the_lost_branch():
     world = World(policy="stale")
     backup = world.log.backup()
@@ -333,7 +359,7 @@ def test_damaged_and_foreign_snapshots_are_passed_over():
         snapshot_of(world, snapshots, lock)
     newest, middle, _ = snapshots.list()
     snapshots._stored[newest] = snapshots._stored[newest][:-1]
-    snapshots._stored[middle] = b"\x00" * middle.size_bytes
+    snapshots._stored[replace(middle, digest="another")] = snapshots._stored.pop(middle)
     other = World(snapshots, log)
     other.follower.step(0)
     assert other.follower.fold.version == 2
@@ -350,6 +376,21 @@ def test_damage_in_the_log_is_found_at_its_version_and_not_learned():
     assert "damaged: expected version 2" in str(world.refusal())
     assert world.follower.fold.version == 1
     assert world.log.head().epoch == 1
+
+
+def test_damage_is_passed_by_a_newer_snapshot_only():
+    log, snapshots, lock = new_log()
+    early, late = World(snapshots, log), World(snapshots, log)
+    append(log, "a")
+    early.predict()
+    snapshot_of(early, snapshots, lock)
+    append(log, *"bcd")
+    late.predict()
+    log.overwrite(2, b"{}")
+    assert isinstance(early.refusal(), HistoryLost)
+    snapshot_of(late, snapshots, lock)
+    early.now = 1.0
+    assert early.predict().version == 4
 
 
 def test_payloads_that_teach_nothing_are_passed_over_alike_everywhere():
