@@ -114,7 +114,7 @@ class FeedbackConsumer:
             "session.timeout.ms": SESSION_TIMEOUT_MS,
             "heartbeat.interval.ms": SESSION_TIMEOUT_MS // 4,
             "partition.assignment.strategy": "cooperative-sticky",
-            "fetch.wait.max.ms": 20,  # the embedded broker answers an empty fetch only after this time
+            "fetch.wait.max.ms": 10,  # the embedded broker answers an empty fetch only after this time
             "queued.max.messages.kbytes": 16 * 1024,  # memory of what was fetched ahead
             **(options or {}),
         }

@@ -16,7 +16,7 @@ from streaming.connection import Options, as_odl_error, client_options, quiet_lo
 logger = logging.getLogger(__name__)
 
 POLL_S = 0.1
-LINGER_MS = 1  # requests that arrive together share a batch
+LINGER_MS = 0  # sent at once; what arrives while requests are under way shares the next batch
 MESSAGE_BYTES_MAX = 100 << 20  # Kafka decides by its topic's limit, not the client by a default of 1 MB
 FLUSH_TIMEOUT_S = 5.0
 MARGIN_S = 2.0  # the client looks for messages that have timed out once a second

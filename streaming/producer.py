@@ -10,7 +10,7 @@ from streaming.connection import REQUEST_TIMEOUT_S, Options
 from streaming.delivery import Delivered, Delivery
 from streaming.message import SOURCE_HEADER, encode_value
 
-DURABILITY = "kafka acks=all"
+DURABILITY = "durable"  # all in-sync replicas of Kafka have it
 
 
 class FeedbackProducer:
