@@ -1,5 +1,6 @@
 """A service: one replica with everything it needs, as the transports see it."""
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 from typing import Any
@@ -14,14 +15,24 @@ class Service:
     """One open replica. `close` it once; what it was made of closes in reverse order."""
 
     def __init__(
-        self, name: str, replica: Replica, plane: DataPlane, parts: ExitStack, *, inputs: list[str], task: str
+        self,
+        name: str,
+        replica: Replica,
+        plane: DataPlane,
+        parts: ExitStack,
+        *,
+        task: str,
+        inputs: Sequence[str] = (),
+        greeting: str = "",
     ) -> None:
+        """`parts`: what to close; `inputs`: declared features; `greeting`: one line for who starts it."""
         self.name = name  # of the model, which is that of the log
         self.replica = replica
         self.plane = plane
+        self.greeting = greeting
         self._parts = parts
-        self._inputs = inputs
         self._task = task
+        self._inputs = list(inputs)
 
     def __enter__(self) -> "Service":
         return self

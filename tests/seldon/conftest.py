@@ -1,11 +1,19 @@
-"""A data plane over a real replica on a log in memory, with a learner small enough to check by hand."""
+"""What the tests of this folder stand on: a data plane in memory, and serving processes on a real Redis."""
 
+import contextlib
 import hashlib
 import json
-from collections.abc import Iterator
+import os
+import selectors
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 
+import httpx
 import pytest
 
 from hedge_model.spec import ModelSpec
@@ -16,9 +24,19 @@ from odl.replica import Replica
 from seldon.plane import DataPlane
 from seldon.service import Service
 
+START_S_MAX = 120.0  # the first process on a machine compiles the kernel; a test machine may be busy
+STOP_S_MAX = 30.0
 SPEC = ModelSpec(
     task="binary", classes=("on time", "late"), fields={"origin": "category", "distance": "number"}
 )
+MODEL = """
+[model]
+task = "binary"
+classes = ["on time", "late"]
+fields = { origin = "category", distance = "number" }
+hidden_layers = 2
+width = 16
+"""
 
 
 class CountingLearner:
@@ -90,3 +108,65 @@ def service(bench: Bench) -> Service:
     return Service(
         "flights", bench.replica, bench.plane, ExitStack(), inputs=["origin", "distance"], task="binary"
     )
+
+
+@dataclass(frozen=True)
+class Serving:
+    """A process that answers at `url`."""
+
+    process: subprocess.Popen[str]
+    url: str
+
+    def post(self, path: str, message: object) -> httpx.Response:
+        return httpx.post(self.url + path, json=message, timeout=30)
+
+    def get(self, path: str) -> httpx.Response:
+        return httpx.get(self.url + path, timeout=30)
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        """End it by a signal; its exit code."""
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        try:
+            return self.process.wait(STOP_S_MAX)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            raise
+
+
+@pytest.fixture
+def model_file(tmp_path: Path, model_name: str) -> Path:
+    """The file of a small model whose log nobody else uses."""
+    path = tmp_path / "model.toml"
+    path.write_text(f'name = "{model_name}"\n{MODEL}')
+    return path
+
+
+@pytest.fixture
+def serve(model_file: Path, valkey_url: str) -> Iterator[Callable[..., Serving]]:
+    """Starts `odl serve` on a port that it picks; all that were started are ended."""
+    with contextlib.ExitStack() as started:
+
+        def start(*arguments: str) -> Serving:
+            command = [sys.executable, "-m", "odl", "serve", "--model", str(model_file)]
+            process = subprocess.Popen(
+                [*command, "--redis", valkey_url, "--port", "0", *arguments],
+                stdout=subprocess.PIPE,
+                text=True,
+                env={name: value for name, value in os.environ.items() if not name.startswith("ODL_")},
+            )
+            started.enter_context(process)  # closes its output
+            serving = Serving(process, _first_line(process).split(" at ")[-1].strip())
+            started.callback(serving.stop)
+            return serving
+
+        yield start
+
+
+def _first_line(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    with selectors.DefaultSelector() as selector:
+        selector.register(process.stdout, selectors.EVENT_READ)
+        assert selector.select(START_S_MAX), "the server printed nothing"
+    return process.stdout.readline()

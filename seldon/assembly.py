@@ -1,0 +1,112 @@
+"""Putting a serving replica together: Redis, its guards, the learner, snapshots, the sink, the heartbeat."""
+
+import logging
+from contextlib import ExitStack
+
+import redis
+
+from hedge_model import HedgeLearner, ModelSpec
+from hedge_model.golden import MachineDiffers, assert_golden
+from odl.config import Config
+from odl.errors import Misconfigured, TooFarBehind
+from odl.feedback import DirectSink, Sink
+from odl.redis_connection import check_server, connect
+from odl.redis_lock import RedisLock
+from odl.redis_log import RedisLog
+from odl.redis_snapshots import RedisSnapshots
+from odl.replica import Replica
+from odl.replicas import RedisReplicas
+from odl.snapshotter import Snapshotter
+from seldon.heartbeat import Heartbeat
+from seldon.plane import DataPlane
+from seldon.service import Service
+
+logger = logging.getLogger(__name__)
+
+DIRECT = "direct"  # acknowledged feedback is as safe as Redis makes it
+
+
+def open_service(config: Config, redis_url: str, kafka: str | None = None, *, url: str = "") -> Service:
+    """A running replica of the model in `config`, with its data plane.
+
+    `kafka`: brokers; with them, feedback is acknowledged once Kafka has it, without them once Redis has.
+    `url`: where this replica will be reached, for `odl status`. Raises `Misconfigured` or `Unavailable`
+    with one clear sentence when a setting or a server does not fit; nothing is left running then.
+    """
+    spec = _spec(config)
+    with ExitStack() as parts:
+        client = connect(redis_url)
+        parts.callback(client.close)
+        log = _open_log(config, client, with_kafka=kafka is not None)
+        sink = _sink(config, log, kafka, parts)
+        snapshots = RedisSnapshots(client, config.name)
+        replica = Replica(
+            lambda: HedgeLearner(spec), HedgeLearner.from_bytes, log, snapshots, settings=config.serve
+        )
+        replica.start()
+        parts.callback(replica.stop)
+        snapshotter = Snapshotter(replica, snapshots, RedisLock(client, config.name), HedgeLearner.from_bytes)
+        snapshotter.start()
+        parts.callback(snapshotter.stop)
+        heartbeat = Heartbeat(replica, RedisReplicas(client, config.name), url)
+        heartbeat.start()
+        parts.callback(heartbeat.stop)
+        # The order of columns is what the model file says; the spec keeps its fields sorted.
+        names = list(config.model.get("fields") or {})
+        greeting = _greeting(config, replica, kafka)
+        return Service(
+            config.name,
+            replica,
+            DataPlane(replica, sink, names=names),
+            parts.pop_all(),
+            task=spec.task,
+            inputs=names,
+            greeting=greeting,
+        )
+
+
+def _greeting(config: Config, replica: Replica, kafka: str | None) -> str:
+    kept = f"durable (Kafka topic {config.kafka.topic})" if kafka else f"{DIRECT} (Redis)"
+    try:
+        where = f"version {replica.predict([]).result().version}"
+    except TooFarBehind:
+        where = "catching up"
+    return f"model '{config.name}', {where}, feedback {kept},"
+
+
+def _spec(config: Config) -> ModelSpec:
+    try:
+        assert_golden()
+    except MachineDiffers as error:
+        raise Misconfigured(str(error)) from error
+    try:
+        return ModelSpec.from_dict(config.model)
+    except (ValueError, TypeError) as error:
+        raise Misconfigured(f"[model] of '{config.name}': {error}") from error
+
+
+def _open_log(config: Config, client: redis.Redis, *, with_kafka: bool) -> RedisLog:
+    always = config.log.require_fsync_always
+    facts = check_server(client, require_fsync_always=not with_kafka if always is None else always)
+    for warning in facts.warnings:
+        logger.warning("%s", warning)
+    log = RedisLog(client, config.name, ids_max=config.log.ids_max)
+    head = log.create()
+    if config.log.log_id and head.log_id != config.log.log_id:
+        raise Misconfigured(
+            f"expected the log {config.log.log_id} of '{config.name}', Redis holds {head.log_id}: "
+            "correct --redis, or log_id in the model file"
+        )
+    return log
+
+
+def _sink(config: Config, log: RedisLog, kafka: str | None, parts: ExitStack) -> Sink:
+    if kafka is None:
+        return DirectSink(log, DIRECT)
+    from streaming.connection import check_broker
+    from streaming.producer import FeedbackProducer, KafkaSink
+
+    check_broker(kafka)
+    producer = FeedbackProducer(kafka, config.kafka.topic)
+    parts.callback(producer.close)
+    return KafkaSink(producer)

@@ -1,0 +1,121 @@
+"""One process that serves one replica: granian's HTTP server and the replica's thread, no workers.
+
+Granian runs embedded in this process's event loop, so that one process is one replica: a kill ends all of
+it, and what it learned is in one memory. The socket is ours, since granian's own would share its port
+with another process that listens there already.
+"""
+
+import asyncio
+import errno
+import logging
+import signal
+import socket
+import sys
+
+from granian.constants import HTTPModes, Interfaces
+from granian.net import SocketHolder
+from granian.server.embed import Server
+
+from odl.config import Config
+from odl.errors import Misconfigured
+from seldon.app import App
+from seldon.assembly import open_service
+from seldon.service import Service
+
+BACKLOG = 1024  # connections waiting to be accepted
+DRAIN_SECONDS_MAX = 3.0  # requests that arrived may finish; with what follows, the process leaves in 5
+SETTLE_SECONDS = 0.2  # granian's threads let go of the interpreter before it ends
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+logger = logging.getLogger(__name__)
+
+
+class _Granian(Server):  # type: ignore[misc]  # granian's types are not followed
+    """Granian in this event loop, on a socket that is bound already."""
+
+    def __init__(self, app: App, listener: socket.socket) -> None:
+        address, port = listener.getsockname()[:2]
+        super().__init__(
+            app,
+            address=address,
+            port=port,
+            interface=Interfaces.RSGI,
+            http=HTTPModes.auto,
+            websockets=False,
+            backlog=BACKLOG,
+            backpressure=BACKLOG,
+            log_enabled=False,
+        )
+        self._listener = listener
+
+    def _init_shared_socket(self) -> None:
+        self._shd = SocketHolder(self._listener.detach(), False, BACKLOG)  # granian closes it
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket; port 0 picks a free one. Raises `Misconfigured` when it cannot be had."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listener = socket.socket(family, kind, protocol)
+    except OSError as error:
+        raise Misconfigured(f"cannot listen on {host}:{port}: {error.strerror}") from error
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.setblocking(False)
+        listener.listen(BACKLOG)
+    except OSError as error:
+        listener.close()
+        hint = ": choose another --port" if error.errno == errno.EADDRINUSE else ""
+        raise Misconfigured(f"cannot listen on {host}:{port}: {error.strerror}{hint}") from error
+    return listener
+
+
+def serve(
+    config: Config,
+    redis_url: str,
+    kafka: str | None = None,
+    host: str = "127.0.0.1",
+    port: int = 0,
+) -> int:
+    """Serve until SIGTERM or SIGINT: then stop accepting, finish what arrived, and return 0 within 5 seconds.
+
+    Prints one line with the address when requests are answered. Raises `Misconfigured` or `Unavailable`
+    before that when a setting, a server or the port does not fit.
+    """
+    with listen(host, port) as listener:
+        url = _url(listener)
+        with open_service(config, redis_url, kafka, url=url) as service:
+            asyncio.run(_serve(service, listener, f"{service.greeting} at {url}"))
+    return 0
+
+
+def _url(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+async def _serve(service: Service, listener: socket.socket, greeting: str) -> None:
+    app = App(service)
+    server = _Granian(app, listener)
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in SIGNALS:
+        loop.add_signal_handler(number, stop.set)
+    serving = asyncio.create_task(server.serve())
+    stopping = asyncio.create_task(stop.wait())
+    sys.stdout.write(f"{greeting}\n")
+    sys.stdout.flush()
+    await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    server.stop()
+    _, late = await asyncio.wait({serving}, timeout=DRAIN_SECONDS_MAX)
+    if late:
+        logger.warning("leaving requests unfinished that took longer than %g s", DRAIN_SECONDS_MAX)
+        for task in asyncio.all_tasks() - {asyncio.current_task()}:
+            task.cancel()
+    else:
+        serving.result()  # raises what made the server end by itself
+    await asyncio.sleep(SETTLE_SECONDS)
+    app.close()

@@ -1,0 +1,170 @@
+"""`odl serve` over real HTTP on a real Redis: answers, refusals, replicas in step, and how it ends."""
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from odl.embedded_redis import EmbeddedRedis
+from seldon.message import BODY_BYTES_MAX
+
+X = {"origin": "JFK", "distance": 1400}
+PREDICT, FEEDBACK = "/api/v1.0/predictions", "/api/v1.0/feedback"
+
+
+def feedback(puid: str, label: str = "late") -> dict[str, Any]:
+    return {"request": {"jsonData": X, "meta": {"puid": puid}}, "truth": {"strData": label}}
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "odl", "serve", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_feedback_to_one_replica_is_in_the_next_answer_of_the_other(serve) -> None:
+    one, two = serve(), serve()
+    for number in range(5):
+        receipt = one.post(FEEDBACK, feedback(f"p-{number}")).json()
+        assert receipt["meta"]["tags"] == {
+            "outcome": "accepted",
+            "version": number + 1,
+            "durability": "direct",
+        }
+        answer = two.post(PREDICT, {"data": {"ndarray": [["JFK", 1400]]}}).json()
+        assert answer["meta"]["tags"]["version"] == number + 1
+        assert answer["data"]["names"] == ["on time", "late"]
+        assert sum(answer["data"]["ndarray"][0]) == pytest.approx(1)
+    first, second = one.get("/status").json(), two.get("/status").json()
+    assert first["version"] == second["version"] == 5
+    assert first["digest"] == second["digest"] and first["chain"] == second["chain"]
+    assert one.post(FEEDBACK, feedback("p-0")).json()["meta"]["tags"]["outcome"] == "duplicate"
+
+
+def test_whatever_is_sent_nothing_moves_and_nothing_dies(serve) -> None:
+    server = serve()
+    nan = json.dumps({"jsonData": {"distance": float("nan")}}).encode()
+    bodies: list[tuple[str, bytes, int]] = [
+        (PREDICT, b"", 400),
+        (PREDICT, b"{", 400),
+        (PREDICT, nan, 400),
+        (PREDICT, b'{"jsonData":{"distance":1e400}}', 400),
+        (PREDICT, b"[" * 500_000, 400),
+        (PREDICT, b'{"jsonData":{"gate":1}}', 422),
+        (PREDICT, b'{"data":{"tensor":{"shape":[9,9],"values":[1]}}}', 400),
+        (PREDICT, b" " * (BODY_BYTES_MAX + 1), 413),
+        (FEEDBACK, b"{}", 400),
+        (FEEDBACK, json.dumps(feedback("")).encode(), 400),
+        (FEEDBACK, json.dumps(feedback("p", "early")).encode(), 422),
+        (FEEDBACK, json.dumps({**feedback("p"), "extra": 1}).encode(), 400),
+        ("/api/v2.0/feedback", b"{}", 404),
+    ]
+    for path, body, status in bodies:
+        response = httpx.post(server.url + path, content=body, timeout=30)
+        assert response.status_code == status, (path, body[:60])
+        assert response.json()["status"]["status"] == "FAILURE"
+        assert "Traceback" not in response.text
+    assert httpx.put(server.url + PREDICT, content=b"{}").status_code == 405
+    assert server.get("/status").json()["version"] == 0
+
+
+def test_a_body_in_pieces_is_cut_off_at_the_cap(serve) -> None:
+    def pieces():
+        for _ in range(40):
+            yield b" " * 65_536
+
+    response = httpx.post(serve().url + PREDICT, content=pieces(), timeout=30)
+    assert response.status_code == 413
+
+
+def test_a_form_and_an_address_carry_messages_too(serve) -> None:
+    url = serve().url
+    message = json.dumps({"jsonData": X})
+    for response in (
+        httpx.post(url + "/predict", data={"json": message}),
+        httpx.get(url + "/predict", params={"json": message}),
+    ):
+        assert set(response.json()["jsonData"]) == {"on time", "late"}
+
+
+def test_sigterm_lets_accepted_feedback_finish_and_leaves_with_0(serve) -> None:
+    server = serve()
+    acknowledged: list[str] = []
+
+    def send() -> None:
+        with httpx.Client(timeout=30) as client:
+            for number in range(100_000):
+                try:
+                    response = client.post(server.url + FEEDBACK, json=feedback(f"p-{number}"))
+                except httpx.TransportError:
+                    return
+                if response.status_code == 200:
+                    acknowledged.append(f"p-{number}")
+                    enough.set()
+
+    enough = threading.Event()
+    sender = threading.Thread(target=send)
+    sender.start()
+    assert enough.wait(30)
+    assert server.stop() == 0
+    sender.join()
+    assert serve().get("/status").json()["version"] >= len(acknowledged) > 0
+
+
+def test_ctrl_c_ends_it_as_cleanly(serve) -> None:
+    assert serve().stop(signal.SIGINT) == 0
+
+
+def test_a_client_that_never_sends_its_body_does_not_hold_the_server(serve) -> None:
+    server = serve()
+    with socket.create_connection(("127.0.0.1", int(server.url.rsplit(":", 1)[1]))) as client:
+        client.sendall(b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 20\r\n\r\n{")
+        assert server.get("/health/ping").text == "pong"
+        assert server.stop() == 0
+
+
+def test_a_serving_process_loads_no_tensorflow(serve) -> None:
+    server = serve()
+    server.post(PREDICT, {"jsonData": X})
+    assert "/tensorflow/" not in Path(f"/proc/{server.process.pid}/maps").read_text()
+
+
+def refusal(done: subprocess.CompletedProcess[str]) -> str:
+    assert done.returncode == 2
+    assert done.stdout == "" and done.stderr.count("\n") == 1, done.stderr
+    return done.stderr
+
+
+def test_a_port_that_is_taken_is_one_clear_line(model_file: Path, valkey_url: str) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = str(other.getsockname()[1])
+        done = run("--model", str(model_file), "--redis", valkey_url, "--port", port)
+    assert f"cannot listen on 127.0.0.1:{port}" in refusal(done)
+
+
+def test_redis_out_of_reach_is_one_clear_line(model_file: Path) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        url = f"redis://127.0.0.1:{unused.getsockname()[1]}/0"
+        line = refusal(run("--model", str(model_file), "--redis", url, "--port", "0"))
+    assert "Redis" in line
+
+
+def test_a_model_that_cannot_be_is_one_clear_line(model_file: Path, valkey_url: str) -> None:
+    model_file.write_text(model_file.read_text().replace("hidden_layers = 2", "hidden_layers = -1"))
+    line = refusal(run("--model", str(model_file), "--redis", valkey_url, "--port", "0"))
+    assert "hidden_layers" in line
+
+
+def test_a_redis_that_may_lose_writes_is_refused(model_file: Path, tmp_path: Path) -> None:
+    with EmbeddedRedis(tmp_path / "redis", appendfsync="everysec") as redis:
+        line = refusal(run("--model", str(model_file), "--redis", redis.url, "--port", "0"))
+    assert "appendfsync" in line
