@@ -153,8 +153,8 @@ class Log(Protocol):
     def counters(self) -> Counters:
         """Duplicates and passed-over positions so far, and the horizon of ids."""
 
-    def trim(self, up_to_version: int, lease: Lease) -> int:
+    def trim(self, up_to_version: int, fold_id: str, lease: Lease) -> int:
         """Remove entries before `up_to_version` (never that one: a reader starts with its own), at most
         a bounded number; how many were removed. Repeat until 0; a few may stay, since whole blocks go.
-        Raises `Fenced` for an outdated lease, `ValueError` unless at least two visible snapshots of this
-        very history (log id and chain) are at or after `up_to_version`."""
+        Raises `Fenced` for an outdated lease, `ValueError` unless at least two visible snapshots of the
+        fold and of this very history (log id and chain) are at or after `up_to_version`."""

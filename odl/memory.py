@@ -208,7 +208,7 @@ class MemoryLog:
         with self._mutex:
             return self._here().counters
 
-    def trim(self, up_to_version: int, lease: Lease) -> int:
+    def trim(self, up_to_version: int, fold_id: str, lease: Lease) -> int:
         with self._mutex, self._snapshots.lock.mutex:
             state = self._here()
             self._snapshots.lock.check(lease)
@@ -216,6 +216,7 @@ class MemoryLog:
                 snapshot
                 for snapshot in self._snapshots.list()
                 if snapshot.log_id == state.head.log_id
+                and snapshot.fold_id == fold_id
                 and snapshot.version >= up_to_version
                 and snapshot.version in state.entries
                 and snapshot.chain == state.entries[snapshot.version].chain

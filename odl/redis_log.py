@@ -32,8 +32,8 @@ _OUTCOMES = {outcome.value.encode(): outcome for outcome in Outcome}
 class RedisLog:
     """The log `name` on the server of `client` (`odl.redis_connection.connect`: bytes, no retries).
 
-    Every method is one script or command, so it is atomic, and all but `trim` are safe to repeat: an append
-    whose reply was lost is found by its position or its id and answered `DUPLICATE`.
+    Every method is one script or transaction, so it is atomic, and safe to repeat: an append whose reply was
+    lost is found by its position or its id and answered `DUPLICATE`.
     """
 
     def __init__(
@@ -107,9 +107,9 @@ class RedisLog:
         duplicates, skipped, horizon = self._present(fields[0] and fields)
         return Counters(int(duplicates), int(skipped), int(horizon))
 
-    def trim(self, up_to_version: int, lease: Lease) -> int:
+    def trim(self, up_to_version: int, fold_id: str, lease: Lease) -> int:
         keys = (self._keys.head, self._keys.log, self._keys.fence, self._keys.snapshots)
-        arguments = (lease.token, lease.owner, up_to_version, TRIM_MAX)
+        arguments = (lease.token, lease.owner, up_to_version, fold_id, TRIM_MAX)
         reply = self._present(self._trim.run(keys, arguments, repeatable=True))
         if reply == b"fenced":
             raise refused(lease)

@@ -51,7 +51,8 @@ class RedisSnapshots:
         check_bytes(snapshot, data)
         record = _Record(snapshot, f"{snapshot.version}-{self._new_blob_id()}")
         blob = self._keys.blob(record.blob)
-        for number, start in enumerate(range(0, len(data), PIECE_BYTES)):
+        for number in range(_pieces(snapshot)):
+            start = number * PIECE_BYTES
             piece = ("HSET", blob, str(number), data[start : start + PIECE_BYTES])
             transact(self._client, piece, ("PEXPIRE", blob, str(UNCOMMITTED_MS)))
         check_bytes(snapshot, self._bytes(record))
@@ -98,6 +99,9 @@ class RedisSnapshots:
 
     def _bytes(self, record: _Record) -> bytes:
         blob = self._keys.blob(record.blob)
-        count = -(-record.snapshot.size_bytes // PIECE_BYTES)
-        pieces = [transact(self._client, ("HGET", blob, str(number)))[0] for number in range(count)]
-        return b"".join(piece or b"" for piece in pieces)
+        commands = (("HGET", blob, str(number)) for number in range(_pieces(record.snapshot)))
+        return b"".join(transact(self._client, command)[0] or b"" for command in commands)
+
+
+def _pieces(snapshot: Snapshot) -> int:
+    return max(1, -(-snapshot.size_bytes // PIECE_BYTES))  # one at least: a blob is there or it is not
