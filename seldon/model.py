@@ -35,22 +35,23 @@ class OdlModel:
     """One replica behind seldon-core's transports; the same data plane as our server, so the same answers."""
 
     def __init__(self, model: str = "", redis: str = "", kafka: str = "") -> None:
-        """Nothing heavy: seldon-core makes this object once and forks; `load` runs in each process."""
-        self._model = model or os.environ.get("ODL_MODEL", "")
-        self._redis = redis or os.environ.get("ODL_REDIS", "")
-        self._kafka = kafka or os.environ.get("ODL_KAFKA", "")
+        """Read the settings; nothing heavy, since seldon-core makes this object once and then forks. Ends
+        the process with one line when they do not fit."""
+        try:
+            self._config = load_config(_setting(model, "ODL_MODEL"))
+            self._redis = _setting(redis, "ODL_REDIS")
+        except Misconfigured as error:
+            raise SystemExit(f"odl: {error}") from error
+        self._kafka = kafka or os.environ.get("ODL_KAFKA") or None
         self._service: Service | None = None
         self.model_error_handler = _error_handler()
 
     def load(self) -> None:
-        """Open the replica. Raises `RuntimeError` with the reason in one line, which ends the process."""
+        """Open the replica, once in every process. Raises `Misconfigured` or `Unavailable`, which ends it."""
         try:
-            for value, name in ((self._model, "ODL_MODEL"), (self._redis, "ODL_REDIS")):
-                if not value:
-                    raise Misconfigured(f"expected the environment variable {name}, found none")
-            self._service = open_service(load_config(self._model), self._redis, self._kafka or None)
-        except (AttributeError, NotImplementedError, OdlError) as error:
-            # seldon-core takes the first two for a model without load() and would serve without a learner
+            self._service = open_service(self._config, self._redis, self._kafka)
+        except (AttributeError, NotImplementedError) as error:
+            # seldon-core takes these for a model without load() and would serve without a learner
             raise RuntimeError(f"the model cannot be loaded: {error}") from error
         atexit.register(self._service.close)
 
@@ -62,8 +63,8 @@ class OdlModel:
             _refuse(error)
 
     def init_metadata(self) -> Json:
-        """What seldon-core answers at /metadata. Called before `load`, so it tells only the names."""
-        return {"name": self._model and load_config(self._model).name, "platform": "odl"}
+        """What seldon-core answers at /metadata; it asks before `load`."""
+        return {"name": self._config.name, "platform": "odl"}
 
     def predict_raw(self, msg: Any) -> Any:
         """Predict: a dict gives a dict, a protobuf message gives one."""
@@ -92,6 +93,13 @@ class OdlModel:
         if self._service is None:
             raise Unavailable("the model is not loaded yet")
         return self._service
+
+
+def _setting(parameter: str, variable: str) -> str:
+    value = parameter or os.environ.get(variable)
+    if not value:
+        raise Misconfigured(f"expected the environment variable {variable}, found none")
+    return value
 
 
 def _refuse_or_tell(error: OdlError) -> Json:
