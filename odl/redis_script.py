@@ -24,7 +24,7 @@ _LATER = (
 )
 _LATER_CODES = ("MISCONF", "NOREPLICAS", "BUSY", "LOADING", "NOAUTH", "WRONGPASS")
 # A key of the log is of another kind, or its stream holds later entries than the head knows.
-_DAMAGE_CODES = ("WRONGTYPE", "ERR The ID specified in XADD")
+_DAMAGE_CODES = ("WRONGTYPE", "The ID specified in XADD")
 
 
 class RedisScript:
