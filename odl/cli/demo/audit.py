@@ -1,4 +1,4 @@
-"""An offline fold of the log that checks every answer: what did the model say at that version, bit for bit?"""
+"""An offline fold of the log that checks every answer: was it the model's at that version, bit for bit?"""
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence

@@ -1,4 +1,4 @@
-"""A client of the replicas' Seldon REST protocol, on connections that are kept open. Any thread may use it."""
+"""A client of the replicas' Seldon REST protocol, on connections that stay open. Any thread may use it."""
 
 import http.client
 import threading

@@ -114,7 +114,7 @@ def running(
     config: Config, model_file: Path, directory: Path, *, replicas: int, port: int
 ) -> Iterator[Servers]:
     """All processes, from when they are ready until the end of the block. `port`: of the first replica, the
-    others follow; 0 takes free ones. Raises `Unavailable` or `Misconfigured`; nothing is left running then."""
+    others follow; 0 takes free ones. Raises `Unavailable` or `Misconfigured`, leaving nothing running."""
     logs = directory / "logs"
     logs.mkdir(parents=True, exist_ok=True)
     topics = {config.kafka.topic: PARTITIONS, config.kafka.dead_letter_topic: 1}
@@ -137,7 +137,12 @@ def running(
             own_port = str(port + number - 1 if port else 0)
             arguments = ["serve", *common, "--port", own_port]
             serving.append(start(f"replica {number}", f"replica-{number}.log", arguments))
-        parts.callback(lambda: [child.ask_to_stop() for child in children])  # all at once, then one by one
+        parts.callback(_ask_to_stop, children)  # all at once; then each is waited for
         consumer.wait_for(r"(consuming )")
         urls = [replica.wait_for(r" at (http://\S+)\n") for replica in serving]
         yield Servers(redis.url, broker.bootstrap, urls, children, broker)
+
+
+def _ask_to_stop(children: list[Child]) -> None:
+    for child in children:
+        child.ask_to_stop()
