@@ -4,7 +4,6 @@ import argparse
 import contextlib
 import fcntl
 import json
-import os
 import shutil
 import signal
 import subprocess
