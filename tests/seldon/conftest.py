@@ -1,6 +1,7 @@
 """What the tests of this folder stand on: a data plane in memory, and serving processes on a real Redis."""
 
 import contextlib
+import functools
 import hashlib
 import json
 import os
@@ -10,7 +11,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import httpx
@@ -144,24 +145,30 @@ def model_file(tmp_path: Path, model_name: str) -> Path:
 
 
 @pytest.fixture
-def serve(model_file: Path, valkey_url: str) -> Iterator[Callable[..., Serving]]:
-    """Starts `odl serve` on a port that it picks; all that were started are ended."""
+def serve_on(model_file: Path) -> Iterator[Callable[..., Serving]]:
+    """Starts `odl serve` on a Redis and on a port that it picks; all that were started are ended."""
     with contextlib.ExitStack() as started:
 
-        def start(*arguments: str) -> Serving:
+        def start(redis_url: str, *arguments: str) -> Serving:
             command = [sys.executable, "-m", "odl", "serve", "--model", str(model_file)]
             process = subprocess.Popen(
-                [*command, "--redis", valkey_url, "--port", "0", *arguments],
+                [*command, "--redis", redis_url, "--port", "0", *arguments],
                 stdout=subprocess.PIPE,
                 text=True,
                 env={name: value for name, value in os.environ.items() if not name.startswith("ODL_")},
             )
             started.enter_context(process)  # closes its output
-            serving = Serving(process, _first_line(process).split(" at ")[-1].strip())
+            serving = Serving(process, "")
             started.callback(serving.stop)
-            return serving
+            return replace(serving, url=_first_line(process).split(" at ")[-1].strip())
 
         yield start
+
+
+@pytest.fixture
+def serve(serve_on: Callable[..., Serving], valkey_url: str) -> Callable[..., Serving]:
+    """The same on the shared Redis."""
+    return functools.partial(serve_on, valkey_url)
 
 
 def _first_line(process: subprocess.Popen[str]) -> str:

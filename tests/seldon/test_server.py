@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 
 from odl.embedded_redis import EmbeddedRedis
 from seldon.message import BODY_BYTES_MAX
+from streaming.embedded_broker import BrokerProcess
 
 X = {"origin": "JFK", "distance": 1400}
 PREDICT, FEEDBACK = "/api/v1.0/predictions", "/api/v1.0/feedback"
@@ -168,3 +170,38 @@ def test_a_redis_that_may_lose_writes_is_refused(model_file: Path, tmp_path: Pat
     with EmbeddedRedis(tmp_path / "redis", appendfsync="everysec") as redis:
         line = refusal(run("--model", str(model_file), "--redis", redis.url, "--port", "0"))
     assert "appendfsync" in line
+
+
+def test_with_kafka_feedback_is_acknowledged_by_kafka_and_never_without_it(serve) -> None:
+    with BrokerProcess() as broker:
+        server = serve("--kafka", broker.bootstrap)
+        tags = server.post(FEEDBACK, feedback("p-1")).json()["meta"]["tags"]
+        assert tags == {"outcome": "accepted", "durability": "durable"}
+        assert server.get("/status").json()["version"] == 0  # it enters the log by the consumer
+    refused = server.post(FEEDBACK, feedback("p-2"))
+    assert refused.status_code == 503 and int(refused.headers["retry-after"]) >= 1
+    assert server.post(PREDICT, {"jsonData": X}).status_code == 200
+
+
+def test_kafka_out_of_reach_is_one_clear_line(model_file: Path, valkey_url: str) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        brokers = f"127.0.0.1:{unused.getsockname()[1]}"
+        arguments = ["--model", str(model_file), "--redis", valkey_url, "--kafka", brokers, "--port", "0"]
+        line = refusal(run(*arguments))
+    assert brokers in line
+
+
+def test_predictions_are_refused_while_redis_is_away_and_come_back_with_it(serve_on, tmp_path: Path) -> None:
+    with EmbeddedRedis(tmp_path / "redis") as redis:
+        port = redis.port
+        server = serve_on(redis.url)
+        assert server.post(FEEDBACK, feedback("p-1")).status_code == 200
+    refused = server.post(PREDICT, {"jsonData": X})
+    assert (refused.status_code, refused.json()["status"]["reason"]) == (503, "UNAVAILABLE")
+    assert server.post(FEEDBACK, feedback("p-2")).status_code == 503
+    with EmbeddedRedis(tmp_path / "redis", port=port):
+        deadline = time.monotonic() + 60
+        while server.post(PREDICT, {"jsonData": X}).status_code != 200:
+            assert time.monotonic() < deadline
+        assert server.post(FEEDBACK, feedback("p-2")).json()["meta"]["tags"]["version"] == 2
