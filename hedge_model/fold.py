@@ -28,7 +28,7 @@ class Fold:
     @classmethod
     def of(cls, spec: ModelSpec) -> Self:
         """A fold at version 0; declared fields are known already."""
-        fold = cls(State(spec), Encoder(spec))
+        fold = cls(State.of(spec), Encoder(spec))
         kinds = spec.fields or {}
         fold.know([n for n in kinds if kinds[n] == "number"], [n for n in kinds if kinds[n] == "category"])
         return fold

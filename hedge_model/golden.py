@@ -1,4 +1,4 @@
-"""The golden fold: a small fold whose bits are known. A machine that computes others must not join replicas."""
+"""The golden fold: a small fold whose bits are known. A machine that computes others must stay out."""
 
 import hashlib
 import platform
@@ -22,10 +22,11 @@ def assert_golden(expected: str = GOLDEN) -> None:
     """Raise `MachineDiffers` unless the golden fold gives the expected digest here."""
     found = golden_digest()
     if found != expected:
+        llvm = ".".join(map(str, llvmlite.binding.llvm_version_info))
         raise MachineDiffers(
-            f"the golden fold gives {found[:16]} instead of {expected[:16]} on this machine ({platform.machine()}, "
-            f"numba {numba.__version__}, LLVM {'.'.join(map(str, llvmlite.binding.llvm_version_info))}): its "
-            "replica would not agree with the others; install the locked versions on x86-64"
+            f"the golden fold gives {found[:16]} instead of {expected[:16]} on this machine "
+            f"({platform.machine()}, numba {numba.__version__}, LLVM {llvm}): its replica would not agree with "
+            "the others; install the locked versions on x86-64"
         )
 
 

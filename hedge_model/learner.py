@@ -163,9 +163,7 @@ class HedgeLearner:
 
     def to_bytes(self) -> bytes:
         """The whole state; `from_bytes` goes on from it bit for bit."""
-        return pack(
-            self._state, REVISION, list(self._fold.encoder.categories), list(self._fold.encoder.slots)
-        )
+        return pack(self._state, REVISION, self._fold.encoder.categories, self._fold.encoder.slots)
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Self:

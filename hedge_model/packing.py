@@ -1,4 +1,4 @@
-"""A learner's state as bytes: magic, checksum, a JSON header, then the arrays as they stand in memory.
+"""A learner's state as bytes: magic, checksums, a JSON header, then the arrays as they stand in memory.
 
 Little-endian. Of the category table only learned rows are stored; the others follow from the seed.
 """
@@ -6,9 +6,11 @@ Little-endian. Of the category table only learned rows are stored; the others fo
 import hashlib
 import json
 import struct
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from hedge_model.kernel.checksum import checksum
 from hedge_model.spec import ModelSpec
@@ -16,10 +18,10 @@ from hedge_model.state import State
 
 MAGIC = b"ODLHEDGE"
 FORMAT = 1
-_PREFIX = struct.Struct("<8sQI")  # magic, checksum of the rest, length of the header
+_PREFIX = struct.Struct("<8sQQQ")  # magic, checksums of header and of arrays, length of the header
 
 
-def pack(state: State, kernel_revision: int, categories: list[str], numbers: list[str]) -> bytes:
+def pack(state: State, kernel_revision: int, categories: Iterable[str], numbers: Iterable[str]) -> bytes:
     """The whole state."""
     learned = state.learned_rows()
     header = {
@@ -29,81 +31,72 @@ def pack(state: State, kernel_revision: int, categories: list[str], numbers: lis
         "version": state.version,
         "updates_not_finite": state.updates_not_finite,
         "classes": state.classes,
-        "numbers": numbers,
+        "numbers": list(numbers),
         "field_rows": state.field_rows,
         "columns": state.layout.columns,
-        "categories": categories,
+        "categories": list(categories),
         "learned_rows": int(learned.size),
     }
     text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
     text += b" " * (-(len(text) + _PREFIX.size) % 8)
-    arrays = [state.weights, state.moments]
+    arrays: list[npt.NDArray[Any]] = [state.weights, state.moments]
     if learned.size:
         arrays += [learned, state.table[learned] if state.layout.hidden_layers else state.table[:0]]
-        arrays += [state.table0[learned]]
-    body = b"".join(
-        [bytes(_PREFIX.size), text, *(np.ascontiguousarray(a).view(np.uint8).data for a in arrays)]
-    )
-    view = memoryview(body)
-    prefix = _PREFIX.pack(MAGIC, checksum(view[_PREFIX.size :]), len(text))
-    return b"".join([prefix, view[_PREFIX.size :]])
+        arrays.append(state.table0[learned])
+    prefix = _PREFIX.pack(MAGIC, checksum(text), _checksum_of(arrays), len(text))
+    return b"".join([prefix, text, *(array.data for array in arrays)])
 
 
 def unpack(data: bytes, kernel_revision: int) -> tuple[State, dict[str, Any]]:
     """State and header of `pack`. Raises `ValueError` for damaged or foreign bytes."""
     if len(data) < _PREFIX.size or data[: len(MAGIC)] != MAGIC:
         raise ValueError(f"expected the bytes of a learner, received {len(data)} bytes of something else")
-    _, expected, length = _PREFIX.unpack_from(data)
-    view = memoryview(data)
-    if checksum(view[_PREFIX.size :]) != expected:
-        raise ValueError(f"damaged learner: {len(data)} bytes do not have the checksum written into them")
-    header = json.loads(bytes(view[_PREFIX.size : _PREFIX.size + length]).decode("utf-8", "surrogatepass"))
+    _, of_header, of_arrays, length = _PREFIX.unpack_from(data)
+    at = _PREFIX.size + length
+    text = data[_PREFIX.size : at]
+    if len(text) != length or checksum(text) != of_header:
+        raise ValueError(f"damaged learner: the header in its {len(data)} bytes does not have its checksum")
+    header = json.loads(text.decode("utf-8", "surrogatepass"))
     if header["format"] != FORMAT or header["kernel"] != kernel_revision:
         raise ValueError(
             f"expected a learner of format {FORMAT} and kernel {kernel_revision}, received format "
             f"{header['format']} and kernel {header['kernel']}: it was written by another version of odl"
         )
-    state = _empty_state(header)
-    at = _PREFIX.size + length
-    for array in (state.weights, state.moments):
-        at = _read(view, at, array)
-    if header["learned_rows"]:
-        at = _read_table(view, at, state, header["learned_rows"])
-    if at != len(data):
-        raise ValueError(f"damaged learner: expected {at} bytes, received {len(data)}")
-    state.fresh[:] = state.moments
+    state = State(
+        ModelSpec.from_dict(header["spec"]), header["field_rows"], header["columns"], header["classes"]
+    )
+    state.version, state.updates_not_finite = header["version"], header["updates_not_finite"]
+    arrays: list[npt.NDArray[Any]] = [state.weights, state.moments]
+    arrays += _empty_rows(state, header["learned_rows"])
+    expected = at + sum(array.nbytes for array in arrays)
+    if expected != len(data):
+        raise ValueError(f"damaged learner: expected {expected} bytes, received {len(data)}")
+    for array in arrays:
+        array.reshape(-1)[:] = np.frombuffer(data, array.dtype, array.size, at)
+        at += array.nbytes
+    if _checksum_of(arrays) != of_arrays:
+        raise ValueError(f"damaged learner: the arrays in its {len(data)} bytes do not have their checksum")
+    if len(arrays) > 2:
+        state.restore_rows(*arrays[2:])
     return state, header
-
-
-def _empty_state(header: dict[str, Any]) -> State:
-    state = State(ModelSpec.from_dict(header["spec"]))
-    state.restore_shape(header["field_rows"], header["columns"], header["classes"])
-    state.version = header["version"]
-    state.updates_not_finite = header["updates_not_finite"]
-    return state
-
-
-def _read(view: memoryview, at: int, array: np.ndarray[Any, Any]) -> int:
-    end = at + array.nbytes
-    if end > len(view):
-        raise ValueError(f"damaged learner: expected at least {end} bytes, received {len(view)}")
-    array.reshape(-1)[:] = np.frombuffer(view[at:end], array.dtype)
-    return end
-
-
-def _read_table(view: memoryview, at: int, state: State, count: int) -> int:
-    state.open_table()
-    rows = np.zeros(count, np.int64)
-    at = _read(view, at, rows)
-    for table in (state.table if state.layout.hidden_layers else state.table[:0], state.table0):
-        part = np.zeros((count if len(table) else 0, table.shape[1]), np.float32)
-        at = _read(view, at, part)
-        if len(part):
-            table[rows] = part
-    state.touched[rows] = 2
-    return at
 
 
 def digest(data: bytes) -> str:
     """Hex SHA-256 of packed bytes."""
     return hashlib.sha256(data).hexdigest()
+
+
+def _checksum_of(arrays: list[npt.NDArray[Any]]) -> int:
+    return checksum(np.array([checksum(array) for array in arrays], np.uint64))
+
+
+def _empty_rows(state: State, count: int) -> list[npt.NDArray[Any]]:
+    """Room for the learned rows of the category table: their numbers, first-layer rows, depth-0 rows."""
+    if not count:
+        return []
+    rows = count if state.layout.hidden_layers else 0
+    return [
+        np.empty(count, np.int64),
+        np.empty((rows, state.table.shape[1]), np.float32),
+        np.empty((count, state.table0.shape[1]), np.float32),
+    ]

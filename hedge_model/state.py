@@ -1,6 +1,8 @@
 """Everything that a fold has learned, as arrays, and how it grows: new columns, new classes."""
 
 import math
+from collections.abc import Sequence
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -12,32 +14,40 @@ from hedge_model.layout import Floats, Layout, padded
 from hedge_model.spec import CROSSES_MAX, FIELDS_MAX, ModelSpec
 
 RAMP_INPUTS_MAX = 1_200  # no ramps where they would be more than this: many fields need them least
+LEARNED = 2  # in `touched`: the row differs from its initial weights
 CATEGORY_INPUTS = 16  # categories of an event, as far as initial weights go, where fields are not declared
 
 
 class State:
     """The arrays of one learner, and the working memory of the kernel."""
 
-    def __init__(self, spec: ModelSpec) -> None:
+    def __init__(
+        self, spec: ModelSpec, field_rows: list[list[int]], columns: int, classes: Sequence[str]
+    ) -> None:
+        """Arrays of this shape, to be filled; `of` makes the state of version 0."""
         self.spec = spec
         self.version = 0
         self.updates_not_finite = 0
-        self.classes: list[str] = list(spec.classes)
-        self.field_rows: list[
-            list[int]
-        ] = []  # per number field: column, ramp row or -1, missing indicator or -1
-        self.ramped = 0
+        self.classes = list(classes)
+        self.field_rows = field_rows  # per number field: column, ramp row or -1, missing indicator or -1
+        self.ramped = sum(row[1] >= 0 for row in field_rows)  # fields that have ramps
         outputs = 1 if spec.task == "regression" else len(self.classes)
-        self.layout = Layout(spec.hidden_layers, spec.width, 0, outputs)
+        self.layout = Layout(spec.hidden_layers, spec.width, columns, outputs)
         self.weights = self.layout.allocate()
         self.views = self.layout.views(self.weights)
-        self.moments = np.zeros(HEAD_NUMBERS)
-        self.moments[3] = 1.0
+        self.moments = np.zeros(HEAD_NUMBERS + len(field_rows) * FIELD_NUMBERS + self.ramped * RAMP_NUMBERS)
         self.table: Floats = np.zeros((0, padded(spec.width)), np.float32)
         self.table0: Floats = np.zeros((0, padded(outputs)), np.float32)
         self.touched: npt.NDArray[np.uint8] = np.zeros(0, np.uint8)
-        self._initialise()
         self._replan()
+
+    @classmethod
+    def of(cls, spec: ModelSpec) -> Self:
+        """Version 0: initial weights, nothing known of the stream."""
+        state = cls(spec, [], 0, spec.classes)
+        state.moments[3] = 1.0
+        state._initialise()
+        return state
 
     # ------------------------------------------------------------------ categories
 
@@ -66,7 +76,14 @@ class State:
 
     def learned_rows(self) -> npt.NDArray[np.int64]:
         """Category rows that differ from their initial weights, ascending."""
-        return np.flatnonzero(self.touched == 2)
+        return np.flatnonzero(self.touched == LEARNED)
+
+    def restore_rows(self, rows: npt.NDArray[np.int64], table: Floats, table0: Floats) -> None:
+        """Take over stored category rows."""
+        self.open_table()
+        self.table[rows[: len(table)]] = table
+        self.table0[rows] = table0
+        self.touched[rows] = LEARNED
 
     # ------------------------------------------------------------------ growth
 
@@ -106,17 +123,6 @@ class State:
             wider = np.zeros((len(self.table0), padded(len(self.classes))), np.float32)
             wider[:, : self.table0.shape[1]] = self.table0
             self.table0 = wider
-        self._replan()
-
-    def restore_shape(self, field_rows: list[list[int]], columns: int, classes: list[str]) -> None:
-        """Take the shape of a stored state; its arrays are filled in afterwards."""
-        self.field_rows, self.classes = field_rows, classes
-        self.ramped = sum(row[1] >= 0 for row in field_rows)
-        outputs = 1 if self.spec.task == "regression" else len(classes)
-        self.layout = Layout(self.spec.hidden_layers, self.spec.width, columns, outputs)
-        self.weights = self.layout.allocate()
-        self.views = self.layout.views(self.weights)
-        self.moments = np.zeros(HEAD_NUMBERS + len(field_rows) * FIELD_NUMBERS + self.ramped * RAMP_NUMBERS)
         self._replan()
 
     def _grow_moments(self, fields: int, ramped: int) -> None:
