@@ -15,7 +15,7 @@ LABELS_MAX = 12  # beyond these, numbers on the bars would touch each other
 
 
 def plot_depth_weights(weights: npt.ArrayLike, ax: Axes | None = None) -> Axes:
-    """Draw depth weights on `ax` (a new figure's if None) and return it.
+    """Draw depth weights on `ax` (None: of a new pyplot figure, which notebooks show) and return it.
 
     Weights of one moment, [L + 1] as `HedgeLearner.depth_weights` gives them, become bars; a history of
     them, [events, L + 1], becomes bands over the events. Raises `ValueError` for any other shape.
@@ -40,10 +40,9 @@ def plot_depth_weights(weights: npt.ArrayLike, ax: Axes | None = None) -> Axes:
 
 
 def _new_axes() -> Axes:
-    from matplotlib.figure import Figure, figaspect
+    from matplotlib import pyplot
 
-    # Not pyplot: its figures stay in memory until somebody closes them. Notebooks show this one as well.
-    axes: Axes = Figure(figsize=figaspect(0.5), layout="constrained").add_subplot()
+    axes: Axes = pyplot.subplots(figsize=(6.4, 3.2), layout="constrained")[1]
     return axes
 
 
