@@ -1,4 +1,4 @@
-"""The README's quick start works as printed: every line of its shell block, in order, in an empty directory."""
+"""The README's quick start works as printed: its shell block, line by line, in an empty directory."""
 
 import os
 import re
@@ -25,7 +25,7 @@ def transcript(tmp_path: Path) -> str:
     """What the quick start prints, run by bash line by line; whatever it started is ended."""
     for port in (9000, 9001):
         with socket.socket() as probe:
-            assert probe.connect_ex(("127.0.0.1", port)), f"port {port} of the quick start is taken on this machine"
+            assert probe.connect_ex(("127.0.0.1", port)), f"port {port} of the quick start is taken here"
     (tmp_path / ".venv" / "bin").mkdir(parents=True)
     activate = f'export PATH="{Path(sys.executable).parent}:$PATH"\n'
     (tmp_path / ".venv" / "bin" / "activate").write_text(activate)
