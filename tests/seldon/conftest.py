@@ -11,7 +11,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
@@ -25,7 +25,7 @@ from odl.replica import Replica
 from seldon.plane import DataPlane
 from seldon.service import Service
 
-START_S_MAX = 120.0  # the first process on a machine compiles the kernel; a test machine may be busy
+START_S_MAX = 300.0  # the first process on a machine compiles the kernel; a test machine may be busy
 STOP_S_MAX = 30.0
 SPEC = ModelSpec(
     task="binary", classes=("on time", "late"), fields={"origin": "category", "distance": "number"}
@@ -136,6 +136,30 @@ class Serving:
             raise
 
 
+@contextlib.contextmanager
+def serving(model: Path, redis_url: str, *arguments: str) -> Iterator[Serving]:
+    """`odl serve` on a port that it picks; ended whatever happens."""
+    command = [sys.executable, "-m", "odl", "serve", "--model", str(model), "--redis", redis_url]
+    env = {name: value for name, value in os.environ.items() if not name.startswith("ODL_")}
+    with subprocess.Popen(
+        [*command, "--port", "0", *arguments], stdout=subprocess.PIPE, text=True, env=env
+    ) as process:
+        try:
+            url = _first_line(process).split(" at ")[-1].strip()
+            yield Serving(process, url)
+        finally:
+            Serving(process, "").stop()
+
+
+@pytest.fixture(scope="session")
+def shared_server(valkey_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
+    """A server that tests share which neither end it nor mind what others taught it."""
+    path = tmp_path_factory.mktemp("shared") / "model.toml"
+    path.write_text(f'name = "shared"\n{MODEL}')
+    with serving(path, valkey_url) as server:
+        yield server
+
+
 @pytest.fixture
 def model_file(tmp_path: Path, model_name: str) -> Path:
     """The file of a small model whose log nobody else uses."""
@@ -146,23 +170,9 @@ def model_file(tmp_path: Path, model_name: str) -> Path:
 
 @pytest.fixture
 def serve_on(model_file: Path) -> Iterator[Callable[..., Serving]]:
-    """Starts `odl serve` on a Redis and on a port that it picks; all that were started are ended."""
+    """Starts servers of `model_file`, each on the Redis it is given."""
     with contextlib.ExitStack() as started:
-
-        def start(redis_url: str, *arguments: str) -> Serving:
-            command = [sys.executable, "-m", "odl", "serve", "--model", str(model_file)]
-            process = subprocess.Popen(
-                [*command, "--redis", redis_url, "--port", "0", *arguments],
-                stdout=subprocess.PIPE,
-                text=True,
-                env={name: value for name, value in os.environ.items() if not name.startswith("ODL_")},
-            )
-            started.enter_context(process)  # closes its output
-            serving = Serving(process, "")
-            started.callback(serving.stop)
-            return replace(serving, url=_first_line(process).split(" at ")[-1].strip())
-
-        yield start
+        yield lambda *arguments: started.enter_context(serving(model_file, *arguments))
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from typing import Any
 import httpx
 import pytest
 
-START_S_MAX = 180.0  # it imports TensorFlow where that is installed: 10 s on an idle machine
+START_S_MAX = 300.0  # it imports TensorFlow where that is installed: 10 s on an idle machine
 X = {"origin": "JFK", "distance": 1400}
 MODEL = """
 name = "two-fronts"
