@@ -25,8 +25,8 @@ def assert_golden(expected: str = GOLDEN) -> None:
         llvm = ".".join(map(str, llvmlite.binding.llvm_version_info))
         raise MachineDiffers(
             f"the golden fold gives {found[:16]} instead of {expected[:16]} on this machine "
-            f"({platform.machine()}, numba {numba.__version__}, LLVM {llvm}): its replica would not agree with "
-            "the others; install the locked versions on x86-64"
+            f"({platform.machine()}, numba {numba.__version__}, LLVM {llvm}): its replica would not agree "
+            "with the others; install the locked versions on x86-64"
         )
 
 

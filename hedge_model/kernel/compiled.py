@@ -20,17 +20,18 @@ from numba.core.caching import (
 )
 from numba.extending import intrinsic
 
+_STRICT = {"fastmath": False, "error_model": "numpy", "no_cfunc_wrapper": True}
 _log = logging.getLogger(__name__)
 
 
 def compiled(function: Callable[..., Any]) -> Any:
-    """A function called by compiled code only."""
-    return numba.njit(fastmath=False, error_model="numpy")(function)
+    """A function called by compiled code only; made without what Python or C would need to call it."""
+    return numba.njit(**_STRICT, no_cpython_wrapper=True)(function)
 
 
 def entry(function: Callable[..., Any]) -> Any:
     """A function called from Python: cached on disk, runs without the interpreter's lock."""
-    dispatcher = numba.njit(fastmath=False, error_model="numpy", nogil=True)(function)
+    dispatcher = numba.njit(**_STRICT, nogil=True)(function)
     dispatcher._cache = _Cache(function)
     return dispatcher
 

@@ -6,13 +6,13 @@ import sys
 import threading
 from pathlib import Path
 
+import numba
 import numpy as np
 import numpy.typing as npt
 import pytest
 
 from hedge_model import HedgeLearner, ModelSpec
 from hedge_model.golden import GOLDEN, MachineDiffers, assert_golden, golden_digest
-from hedge_model.kernel.compiled import compiled
 from hedge_model.kernel.float_mode import FLUSH, swap_float_mode
 
 SPECS = [
@@ -93,7 +93,7 @@ def test_threads_do_not_disturb_each_other(spec: ModelSpec) -> None:
     assert found == [expected] * 8
 
 
-@compiled
+@numba.njit
 def _swap(mode: int) -> int:
     found: int = swap_float_mode(np.uint32(mode))
     return found

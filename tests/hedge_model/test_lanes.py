@@ -2,29 +2,29 @@
 
 from typing import Any
 
+import numba
 import numpy as np
 import numpy.typing as npt
 import pytest
 
-from hedge_model.kernel.compiled import compiled
 from hedge_model.kernel.elementary import exp, log
 from hedge_model.kernel.float_mode import FLUSH, IEEE, swap_float_mode
 from hedge_model.kernel.lanes import larger, load, root, smaller, splat, store, total, where_positive
 
 
-@compiled
+@numba.njit
 def _apply_exp(a: Any) -> None:
     for j in range(0, a.size, 16):
         store(a, j, exp(load(a, j)))
 
 
-@compiled
+@numba.njit
 def _apply_log(a: Any) -> None:
     for j in range(0, a.size, 16):
         store(a, j, log(load(a, j)))
 
 
-@compiled
+@numba.njit
 def _arithmetic(a: Any, b: Any, out: Any) -> Any:
     x, y = load(a, 0), load(b, 0)
     store(out, 0, (x * y + splat(np.float32(0.5))) / root(larger(y, x)) - smaller(x, y))
@@ -32,12 +32,12 @@ def _arithmetic(a: Any, b: Any, out: Any) -> Any:
     return total(x)
 
 
-@compiled
+@numba.njit
 def _swap(mode: Any) -> Any:
     return swap_float_mode(np.uint32(mode))
 
 
-@compiled
+@numba.njit
 def _halve(a: Any) -> None:
     store(a, 0, load(a, 0) * splat(np.float32(0.5)))
 
