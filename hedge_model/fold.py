@@ -166,7 +166,7 @@ class Fold:
         self.out = np.zeros((1, state.layout.classes))  # prediction of the last event, [1, C]
         self._arrays = (
             state.plan_array,
-            state.rates,
+            state.settings,
             state.weights,
             state.table.reshape(-1),
             state.table0.reshape(-1),

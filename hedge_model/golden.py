@@ -10,7 +10,7 @@ import numpy as np
 from hedge_model.learner import HedgeLearner
 from hedge_model.spec import ModelSpec
 
-GOLDEN = "34ab7199abee4a5eaedd050dc93d9803d959745506b3da99ae1491bb892ba776"  # of kernel revision 1
+GOLDEN = "4a3461070e6d11805f19e10ca88bc9562c69d8258201051fc15ead399b4acb52"  # of kernel revision 2
 EVENTS = 64
 
 

@@ -110,7 +110,7 @@ def unpadded(layout: Layout, views: dict[str, Floats]) -> dict[str, Floats]:
     `head_{l}/kernel` [H, C] and `head_{l}/bias` [C] for l = 1 … L;
     `head_0/kernel` [D, C], `head_0/bias` [C]; `alpha` [L + 1].
     """
-    return {name: np.ascontiguousarray(array) for name, array in _named(layout, views).items()}
+    return {name: array.copy(order="C") for name, array in _named(layout, views).items()}
 
 
 def fill(layout: Layout, views: dict[str, Floats], weights: dict[str, Floats]) -> None:

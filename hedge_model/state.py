@@ -182,4 +182,4 @@ class State:
         self.lists = np.zeros(self.plan.list_size, np.int64)
         self.fresh = self.moments.copy()
         exponent = -math.log(self.spec.beta)
-        self.rates = np.array([self.spec.learning_rate, self.spec.decay, exponent, self.spec.s])
+        self.settings = np.array([self.spec.learning_rate, self.spec.decay, exponent, self.spec.s])

@@ -101,7 +101,7 @@ def update_is_finite(plan, weights, work, active, norm, rate):
 
 
 @compiled
-def head_step(plan, weights, work, depth, rate, decay, correction):
+def head_step(plan, weights, work, depth, rates):
     """Turn one depth's errors into steps: published, rate · α · error; else scaled by their running RMS."""
     error = plan.error + depth * plan.outputs
     factor = head_share(plan, weights, depth)
@@ -110,11 +110,11 @@ def head_step(plan, weights, work, depth, rate, decay, correction):
         for k in range(plan.classes):
             square += work[error + k] * work[error + k]
         square *= factor * factor / F(plan.classes)
-        kept = decay * weights[plan.error_square + depth] + (F(1.0) - decay) * square
+        kept = rates.kept * weights[plan.error_square + depth] + rates.new * square
         weights[plan.error_square + depth] = kept
-        factor = factor / (np.sqrt(kept / correction) + HEAD_FLOOR)
+        factor = factor / (np.sqrt(kept / rates.now) + HEAD_FLOOR)
     for k in range(plan.classes):
-        work[error + k] *= rate * factor
+        work[error + k] *= rates.step * factor
 
 
 @compiled
@@ -139,9 +139,9 @@ def update_head(plan, weights, table0, work, lists, active, depth):
 
 
 @compiled
-def mean_squares(plan, weights, at, work, values, decay):
+def mean_squares(plan, weights, at, work, values, rates):
     """Take `values` into the running mean squares at `at`; the floor under their roots."""
-    kept, new = splat(decay), splat(F(1.0) - decay)
+    kept, new = splat(rates.kept), splat(rates.new)
     summed = splat(F(0.0))
     for j in range(0, plan.units, LANES):
         value = load(work, values + j)
@@ -161,27 +161,27 @@ def scale(plan, weights, at, work, values, out, factor, floor, correction):
 
 
 @compiled
-def layer_step(plan, weights, work, layer, rate, decay, correction):
+def layer_step(plan, weights, work, layer, rates):
     """Factors of one layer's rank-one update: `step` over its units; returns where its inputs' are."""
     gradient, inputs = plan.gradient + layer * plan.units, plan.unit + (layer - 1) * plan.units
     if plan.paper == 1:
         for j in range(0, plan.units, LANES):
-            store(work, plan.step + j, splat(rate) * load(work, gradient + j))
+            store(work, plan.step + j, splat(rates.step) * load(work, gradient + j))
         return inputs
     at = plan.gradient_square + layer * plan.units
-    floor = mean_squares(plan, weights, at, work, gradient, decay)
-    scale(plan, weights, at, work, gradient, plan.step, rate, floor, correction)
+    floor = mean_squares(plan, weights, at, work, gradient, rates)
+    scale(plan, weights, at, work, gradient, plan.step, rates.step, floor, rates.now)
     if layer > 0:
         at = plan.activation_square + (layer - 1) * plan.units
-        floor = mean_squares(plan, weights, at, work, inputs, decay)
-        scale(plan, weights, at, work, inputs, plan.scaled, F(1.0), floor, correction)
+        floor = mean_squares(plan, weights, at, work, inputs, rates)
+        scale(plan, weights, at, work, inputs, plan.scaled, F(1.0), floor, rates.now)
     return plan.scaled
 
 
 @compiled
-def update_layer(plan, weights, table, work, lists, active, layer, rate, decay, correction):
+def update_layer(plan, weights, table, work, lists, active, layer, rates):
     """Write one layer: weights -= inputs ⊗ step, bias -= step."""
-    inputs = layer_step(plan, weights, work, layer, rate, decay, correction)
+    inputs = layer_step(plan, weights, work, layer, rates)
     add_scaled(weights, plan.hidden_bias + layer * plan.units, F(-1.0), work, plan.step, plan.units)
     if layer > 0:
         matrix = plan.hidden_kernel + (layer - 1) * plan.width * plan.units
@@ -196,10 +196,10 @@ def update_layer(plan, weights, table, work, lists, active, layer, rate, decay, 
 
 
 @compiled
-def update(plan, weights, table, table0, work, lists, active, rate, decay, correction):
+def update(plan, weights, table, table0, work, lists, active, rates):
     """Write every classifier and every layer."""
     for layer in range(plan.depths):
-        update_layer(plan, weights, table, work, lists, active, layer, rate, decay, correction)
+        update_layer(plan, weights, table, work, lists, active, layer, rates)
     for depth in range(plan.heads):
-        head_step(plan, weights, work, depth, rate, decay, correction)
+        head_step(plan, weights, work, depth, rates)
         update_head(plan, weights, table0, work, lists, active, depth)

@@ -16,9 +16,9 @@ from hedge_model.kernel.forward import forward
 from hedge_model.kernel.hedge import judge, reweigh
 from hedge_model.kernel.initial import fill_row
 from hedge_model.kernel.moments import encode, standardise
-from hedge_model.kernel.plan import Plan
+from hedge_model.kernel.plan import Plan, Rates
 
-REVISION = 1  # of the arithmetic: raise it with every change that can change a bit
+REVISION = 2  # of the arithmetic: raise it with every change that can change a bit
 
 # what `fold` reports besides how many events it took
 DONE, NOT_FINITE, NEEDS_COLUMN, NEEDS_CLASS = 0, 1, 2, 3
@@ -59,22 +59,35 @@ def standard_target(plan, moments, fresh, label):
 
 
 @compiled
+def rates_of(settings, moments, fresh):
+    """The event's rates; advances decay ** n in `fresh`."""
+    fresh[3] = moments[3] * settings[1]
+    return Rates(
+        F(settings[0]),
+        F(settings[1]),
+        F(1.0 - settings[1]),
+        F(1.0 - moments[3]),
+        F(1.0 - fresh[3]),
+        F(settings[2]),
+        F(settings[3]),
+    )
+
+
+@compiled
 def learn(
-    plan, weights, table, table0, touched, moments, fresh, work, lists, active, label, weight, rates, sound
+    plan, weights, table, table0, touched, moments, fresh, work, lists, active, label, weight, settings, sound
 ):
     """Learn the event that was just predicted; False, and nothing changed, if the update is not finite."""
-    rate, decay, exponent, s = F(rates[0]), F(rates[1]), F(rates[2]), F(rates[3])
+    rates = rates_of(settings, moments, fresh)
     truth = 0 if plan.regression == 1 else int(label)
-    fresh[3] = moments[3] * rates[1]
-    correction = F(1.0 - fresh[3])
     target = standard_target(plan, moments, fresh, label)
     errors(plan, work, truth, target, F(weight))
     norm = gradients(plan, weights, work, lists)
-    if not sound or not update_is_finite(plan, weights, work, active, norm, rate):
+    if not sound or not update_is_finite(plan, weights, work, active, norm, rates.step):
         return False
-    judge(plan, weights, work, truth, target, correction)
-    update(plan, weights, table, table0, work, lists, active, rate, decay, correction)
-    reweigh(plan, weights, work, exponent, s)
+    judge(plan, weights, work, truth, target, rates)
+    update(plan, weights, table, table0, work, lists, active, rates)
+    reweigh(plan, weights, work, rates)
     for k in range(active):
         touched[lists[plan.category_list + k]] = 2
     for k in range(fresh.size):
@@ -86,7 +99,7 @@ def learn(
 def fold(
     task,  # PREDICT | LEARN
     plan_array,  # int64, Plan
-    rates,  # float64: learning rate, decay, exponent of the merits, s
+    settings,  # float64: learning rate, decay, exponent of the merits, s
     weights,  # float32 buffer (hedge_model.layout)
     table,  # float32 [rows, H padded], first-layer rows of categories
     table0,  # float32 [rows, C padded], depth 0's
@@ -143,7 +156,7 @@ def fold(
                 active,
                 label,
                 weight,
-                rates,
+                settings,
                 sound,
             ):
                 not_finite += 1

@@ -20,16 +20,18 @@ MERIT_FLOOR_PAPER = F(1e-7)  # keeps the published loss finite
 
 
 @compiled
-def least_error(plan, weights, correction):
+def least_error(plan, weights, rates):
     """Least running mean square error among the depths, 0 before the first event."""
+    if rates.before <= F(0.0):
+        return F(0.0)
     least = weights[plan.error_square]
     for depth in range(plan.heads):
         least = min(least, weights[plan.error_square + depth])
-    return least * F(plan.heads) * F(plan.heads) / correction
+    return least * F(plan.heads) * F(plan.heads) / rates.before
 
 
 @compiled
-def judge(plan, weights, work, truth, target, correction):
+def judge(plan, weights, work, truth, target, rates):
     """Write each depth's merit: the probability it gave to the truth, before it learns from it."""
     padded = -(-plan.heads // LANES) * LANES
     for depth in range(padded):
@@ -42,7 +44,7 @@ def judge(plan, weights, work, truth, target, correction):
             work[plan.merit + depth] = gap * gap
     if plan.regression == 0:
         return
-    spread = F(1.0) if plan.paper == 1 else least_error(plan, weights, correction)
+    spread = F(1.0) if plan.paper == 1 else least_error(plan, weights, rates)
     for j in range(0, padded, LANES):
         if spread > F(1e-12):
             square = load(work, plan.merit + j)
@@ -53,24 +55,26 @@ def judge(plan, weights, work, truth, target, correction):
 
 @compiled
 def powers(plan, work, exponent):
-    """merit ← (merit / the best)**exponent."""
-    best = F(0.0)
-    for depth in range(plan.heads):
-        best = max(best, work[plan.merit + depth])
+    """merit ← merit**exponent; in the default preset of the merit as a share of the best."""
+    best = F(1.0)  # as published, the floor acts on the plain product
+    if plan.paper == 0:
+        best = work[plan.merit]
+        for depth in range(plan.heads):
+            best = max(best, work[plan.merit + depth])
     for j in range(0, -(-plan.heads // LANES) * LANES, LANES):
         ratio = log(load(work, plan.merit + j)) - log(splat(best))
         store(work, plan.merit + j, exp(splat(exponent) * ratio))
 
 
 @compiled
-def reweigh(plan, weights, work, exponent, s):
+def reweigh(plan, weights, work, rates):
     """Multiply the weights by the merits; keep each above its floor and their sum at 1."""
     epsilon = MERIT_FLOOR_PAPER if plan.paper == 1 else MERIT_FLOOR
     for depth in range(plan.heads):
         work[plan.merit + depth] += epsilon
-    if exponent != F(1.0):
-        powers(plan, work, exponent)
-    summed, even = F(0.0), s / F(plan.heads)
+    if rates.exponent != F(1.0):
+        powers(plan, work, rates.exponent)
+    summed, even = F(0.0), rates.s / F(plan.heads)
     for depth in range(plan.heads):
         value = weights[plan.alpha + depth] * work[plan.merit + depth]
         if plan.paper == 1:
@@ -80,5 +84,5 @@ def reweigh(plan, weights, work, exponent, s):
     for depth in range(plan.heads):
         value = weights[plan.alpha + depth] / summed
         if plan.paper == 0:
-            value = (F(1.0) - s) * value + even
+            value = (F(1.0) - rates.s) * value + even
         weights[plan.alpha + depth] = value

@@ -13,6 +13,18 @@ RAMP_NUMBERS = 32  # per field with ramps: 16 means, 16 variances
 HEAD_NUMBERS = 8  # before them: count, mean and variance of the target, then decay ** (events learned)
 
 
+class Rates(NamedTuple):
+    """How far one event moves things, as float32."""
+
+    step: np.float32  # learning rate
+    kept: np.float32  # of running mean squares
+    new: np.float32  # 1 - kept, rounded once
+    before: np.float32  # 1 - decay ** n after n events: what running means that began at 0 have reached
+    now: np.float32  # the same with the event at hand
+    exponent: np.float32  # of the merits: -ln β
+    s: np.float32  # share of the weights that is kept equal over the depths
+
+
 class Plan(NamedTuple):
     """Sizes and offsets; travels into compiled code as one array."""
 
