@@ -18,7 +18,7 @@ from odl.config import load_config
 from odl.errors import Misconfigured, OdlError, Unavailable
 from seldon.answer import Failure, failure_of
 from seldon.assembly import open_service
-from seldon.message import Json
+from seldon.message import Json, malformed
 from seldon.service import Service
 
 
@@ -69,9 +69,8 @@ class OdlModel:
     def predict_raw(self, msg: Any) -> Any:
         """Predict: a dict gives a dict, a protobuf message gives one."""
         is_proto = isinstance(msg, prediction_pb2.SeldonMessage)
-        body = json_format.MessageToDict(msg) if is_proto else msg
         try:
-            answer = self._ready().plane.predict(body)
+            answer = self._ready().plane.predict(_plain(msg) if is_proto else msg)
         except OdlError as error:
             answer = _refuse_or_tell(error)
         return json_format.ParseDict(answer, prediction_pb2.SeldonMessage()) if is_proto else answer
@@ -81,7 +80,7 @@ class OdlModel:
         try:
             headers = dict(flask.request.headers) if flask.has_request_context() else {}
             answer = self._ready().plane.feedback(
-                json_format.MessageToDict(feedback),
+                _plain(feedback),
                 client=headers.get("X-Client-Id", ""),
                 key=headers.get("Idempotency-Key", ""),
             )
@@ -93,6 +92,15 @@ class OdlModel:
         if self._service is None:
             raise Unavailable("the model is not loaded yet")
         return self._service
+
+
+def _plain(message: Any) -> Json:
+    """A protobuf message as the JSON it stands for."""
+    try:
+        plain: Json = json_format.MessageToDict(message)
+        return plain
+    except (ValueError, json_format.Error) as error:  # NaN or infinity, which JSON does not have
+        raise malformed(f"expected finite numbers: {error}") from error
 
 
 def _setting(parameter: str, variable: str) -> str:

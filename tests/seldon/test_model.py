@@ -185,6 +185,21 @@ def test_both_fronts_refuse_the_same_with_the_same_words(fronts: Fronts, name: s
     assert theirs.json() == ours.json()
 
 
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "1e400"])
+def test_numbers_that_are_not_finite_are_refused_by_both(fronts: Fronts, number: str) -> None:
+    row = f'{{"jsonData":{{"distance":{number}}},"meta":{{"puid":"not-finite"}}}}'
+    truth = f'{{"request":{row},"truth":{{"strData":"late"}}}}'
+    for path, body in (("predictions", row), ("feedback", truth)):
+        for url in (fronts.seldon, fronts.ours):
+            answer = httpx.post(
+                f"{url}/api/v1.0/{path}",
+                content=body,
+                headers={"content-type": "application/json"},
+                timeout=30,
+            )
+            assert 400 <= answer.status_code < 500, answer.text
+
+
 def test_health_and_metadata(fronts: Fronts) -> None:
     health = httpx.get(fronts.seldon + "/health/status", timeout=30).json()
     assert health["jsonData"].keys() == {"version", "epoch"}
