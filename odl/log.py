@@ -139,7 +139,8 @@ class Log(Protocol):
 
     def read(self, version: int, count: int) -> Slice:
         """Head, and up to `count` entries *after* `version` preceded by the entry at `version` itself
-        (absent for version 0 and when it was trimmed or lost), read in one atomic step."""
+        (absent for version 0 and when it was trimmed or lost), read in one atomic step. A reader that is
+        at the head gets no entry: the head's chain is that of its own version."""
 
     def position(self, source: str) -> str | None:
         """The stored position of a source, None if it never sent."""

@@ -185,6 +185,8 @@ class MemoryLog:
     def read(self, version: int, count: int) -> Slice:
         with self._mutex:
             state = self._here()
+            if version == state.head.version:
+                return Slice(state.head, [])
             first = max(version, next(iter(state.entries), 1))  # earlier ones were trimmed
             found = (state.entries.get(at) for at in range(first, first + count + 1))
             entries = [entry for entry in found if entry is not None]

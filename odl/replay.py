@@ -56,6 +56,8 @@ def replay(
             if entries[0].chain != fold.chain:
                 raise HistoryLost(f"the log's history changed at version {fold.version}: replay again")
             entries = entries[1:]
+        if fold.version == part.head.version and part.head.chain != fold.chain:
+            raise HistoryLost(f"the log's history changed at version {fold.version}: replay again")
         if fold.version >= target:
             break
         if not entries or entries[0].version > fold.version + 1:

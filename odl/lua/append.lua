@@ -1,69 +1,79 @@
--- Enter one event, together with the position of its source (odl.log.Append). Safe to repeat: a second
--- call with the same arguments finds the position or the id and answers 'duplicate'.
+-- Enter events in order, each together with the position of its source (odl.log.Append). Safe to repeat: a
+-- second call with the same arguments finds the positions or the ids and answers 'duplicate'.
 -- KEYS  1 head (hash)  2 log (stream)  3 sources (hash)  4, 5 seen:0, seen:1 (hashes, event id -> version)
--- ARGV  1 payload, '' moves the position only  2 event id  3 source  4 seq, '' if it has none
---       5 prev, '' if the sender believes that nothing was stored  6 how many ids a generation holds
--- Returns {'accepted' | 'duplicate' | 'gap', version or nil, stored position or nil}; nil without a log.
--- Everything that can fail comes before the first write, which is XADD: a failed script keeps its writes.
+-- ARGV  1 how many ids a generation holds, then five of each event:
+--       payload, '' moves the position only · event id · source · seq, '' if the source has no positions
+--       · prev, '' if the sender believes that nothing was stored
+-- Returns a line an event, 'accepted|duplicate|gap version position', '-' for none; nil without a log.
+-- A failed script keeps its writes. So whatever can fail comes before the first write of an event, which is
+-- XADD, and an event is complete before the next one begins.
 
-local payload, id, source, seq, prev = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+local call = redis.call
+local head = call('HMGET', KEYS[1], 'version', 'chain', 'current', 'ids_from')
+if not head[1] then return false end
+local version, chain, current, ids_from = tonumber(head[1]), head[2], head[3], head[4]
+local seen, other = {['0'] = KEYS[4], ['1'] = KEYS[5]}, {['0'] = '1', ['1'] = '0'}
 
 local function is_after(a, b) -- of decimal strings: Lua's numbers are doubles and end at 2^53
   if #a ~= #b then return #a > #b end
   return a > b
 end
 
-local function find(seen)
-  return redis.call('HGET', seen, id)
+local function answer(outcome, at, stored)
+  return outcome .. ' ' .. (at or '-') .. ' ' .. (stored or '-')
 end
 
-local head = redis.call('HMGET', KEYS[1], 'version', 'chain', 'current', 'ids_from')
-if not head[1] then return false end
-local current, older = KEYS[4], KEYS[5]
-if head[3] == '1' then current, older = older, current end
+local function find(id)
+  return call('HGET', seen[current], id) or call('HGET', seen[other[current]], id)
+end
 
-local stored = false
-if seq ~= '' then
-  stored = redis.call('HGET', KEYS[3], source)
-  if stored and not is_after(seq, stored) then
-    if payload == '' then return {'duplicate', false, stored} end
-    local first = find(current) or find(older)
-    redis.call('HINCRBY', KEYS[1], 'duplicates', 1)
-    return {'duplicate', first, stored}
+local function enter(payload, id)
+  local is_full = call('HLEN', seen[current]) >= tonumber(ARGV[1])
+  local at, next_chain = string.format('%.0f', version + 1), redis.sha1hex(chain .. payload)
+  call('XADD', KEYS[2], at .. '-0', 'p', payload, 'c', next_chain)
+  if is_full then
+    -- The older generation makes room and becomes the current one; what was current stays known.
+    call('UNLINK', seen[other[current]])
+    call('HSET', KEYS[1], 'current', other[current], 'horizon', ids_from, 'ids_from', at)
+    current, ids_from = other[current], at
   end
-  if (stored or '') ~= prev then return {'gap', false, stored} end
+  call('HSET', seen[current], id, at)
+  call('HSET', KEYS[1], 'version', at, 'chain', next_chain)
+  version, chain = version + 1, next_chain
+  return at
 end
 
-if payload == '' then
-  redis.call('HSET', KEYS[3], source, seq)
-  redis.call('HINCRBY', KEYS[1], 'skipped', 1)
-  return {'accepted', false, seq}
-end
-
-local first = find(current) or find(older)
-if first then
+local function append(payload, id, source, seq, prev)
+  local stored = nil
   if seq ~= '' then
-    redis.call('HSET', KEYS[3], source, seq)
+    stored = call('HGET', KEYS[3], source)
+    if stored and not is_after(seq, stored) then
+      if payload == '' then return answer('duplicate', nil, stored) end
+      local first = find(id)
+      call('HINCRBY', KEYS[1], 'duplicates', 1)
+      return answer('duplicate', first, stored)
+    end
+    if (stored or '') ~= prev then return answer('gap', nil, stored) end
     stored = seq
   end
-  redis.call('HINCRBY', KEYS[1], 'duplicates', 1)
-  return {'duplicate', first, stored}
+  local outcome, at = 'accepted', nil
+  if payload == '' then
+    call('HINCRBY', KEYS[1], 'skipped', 1)
+  else
+    at = find(id)
+    if at then
+      outcome = 'duplicate'
+      call('HINCRBY', KEYS[1], 'duplicates', 1)
+    else
+      at = enter(payload, id)
+    end
+  end
+  if stored then call('HSET', KEYS[3], source, stored) end
+  return answer(outcome, at, stored)
 end
 
-local version = string.format('%.0f', tonumber(head[1]) + 1)
-local chain = redis.sha1hex(head[2] .. payload)
-local is_full = redis.call('HLEN', current) >= tonumber(ARGV[6])
-redis.call('XADD', KEYS[2], version .. '-0', 'p', payload, 'c', chain)
-if is_full then
-  -- The older generation makes room and becomes the current one; what was current stays known.
-  redis.call('UNLINK', older)
-  redis.call('HSET', KEYS[1], 'current', head[3] == '1' and '0' or '1', 'horizon', head[4], 'ids_from', version)
-  current = older
+local lines = {}
+for i = 2, #ARGV, 5 do -- bounded by the caller
+  lines[#lines + 1] = append(ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4])
 end
-redis.call('HSET', current, id, version)
-redis.call('HSET', KEYS[1], 'version', version, 'chain', chain)
-if seq ~= '' then
-  redis.call('HSET', KEYS[3], source, seq)
-  stored = seq
-end
-return {'accepted', version, stored}
+return table.concat(lines, '\n')

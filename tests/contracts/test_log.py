@@ -264,10 +264,16 @@ def test_a_reader_gets_its_own_entry_first(log: Log) -> None:
     log.append_many([rest(name) for name in "abcde"])
     assert [entry.version for entry in log.read(2, 2).entries] == [2, 3, 4]
     assert [entry.version for entry in log.read(0, 2).entries] == [1, 2]
-    assert [entry.version for entry in log.read(5, 2).entries] == [5]
     assert [entry.version for entry in log.read(4, 100).entries] == [4, 5]
     assert [entry.version for entry in log.read(3, 0).entries] == [3]
     assert log.read(0, 0).entries == []
+
+
+def test_a_reader_at_the_head_gets_no_entry_since_the_head_has_its_chain(log: Log) -> None:
+    log.append_many([rest(name) for name in "abc"])
+    found = log.read(3, 10)
+    assert found.entries == []
+    assert found.head.chain == log.read(2, 1).entries[-1].chain
 
 
 def test_a_reader_beyond_the_head_finds_no_entry(log: Log) -> None:
@@ -286,8 +292,12 @@ def test_a_rewind_shows_in_the_chain_at_the_readers_own_version(log_storage: Any
     learned = log.head()
     log_storage.restore(backup)
     assert log.read(learned.version, 10).entries == []  # shorter than what was learned
-    log.append_many([rest("c"), rest("d"), rest("e")])
-    own, *_ = log.read(learned.version, 10).entries  # longer again: only the chain tells
+    log.append_many([rest("c"), rest("d")])
+    found = log.read(learned.version, 10)  # as long: the head's chain tells
+    assert found.head.version == learned.version
+    assert found.head.chain != learned.chain
+    log.append(rest("e"))
+    own, *_ = log.read(learned.version, 10).entries  # longer: its own entry tells
     assert own.version == learned.version
     assert own.chain != learned.chain
     assert log.read(2, 10).entries[0].payload == b"b"

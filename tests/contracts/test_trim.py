@@ -34,8 +34,8 @@ def fill(log: Log, count: int, tag: str = "") -> None:
 
 def save(storage: Any, version: int, lease: Lease, **other: str) -> None:
     """A snapshot at that version of the log as it is now."""
-    found = storage.log.read(version, 0)
-    record = {"chain": found.entries[0].chain, "log_id": found.head.log_id, "fold_id": "fold"} | other
+    found = storage.log.read(version - 1, 1)
+    record = {"chain": found.entries[-1].chain, "log_id": found.head.log_id, "fold_id": "fold"} | other
     sha256 = hashlib.sha256(b"x").hexdigest()
     snapshot = Snapshot(version, digest="d", sha256=sha256, size_bytes=1, created_ms=0, **record)
     storage.snapshots.save(snapshot, b"x", lease)

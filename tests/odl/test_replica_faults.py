@@ -44,7 +44,7 @@ class World:
     def append(self) -> None:
         for _ in range(self.dice.randint(1, 4)):
             version = append(self.log, f"f-{next(self.numbers)}")
-            self.entries.append(self.log.read(version, 0).entries[0])
+            self.entries.append(self.log.read(version - 1, 1).entries[-1])
 
     def backup(self) -> None:
         self.backups.append((self.log.backup(), list(self.entries)))
