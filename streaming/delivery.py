@@ -50,6 +50,7 @@ class Delivery:
             "enable.idempotence": True,
             "acks": "all",
             "linger.ms": LINGER_MS,
+            "topic.metadata.refresh.fast.interval.ms": 50,  # the first event waits 0.05 s instead of 0.5
             "message.timeout.ms": int(timeout_s * 1000),
             "message.max.bytes": MESSAGE_BYTES_MAX,
             "partitioner": "murmur2_random",  # the partition that Java clients choose for the same key

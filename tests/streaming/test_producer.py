@@ -74,7 +74,7 @@ def test_events_of_one_id_go_to_one_partition(new_stream):
 def test_without_kafka_there_is_no_receipt_and_no_late_delivery(stream, wait_until):
     with FeedbackProducer(stream.broker.bootstrap, stream.topic, timeout_s=1.0) as producer:
         sink = KafkaSink(producer)
-        sink.submit(EVENT)
+        wait_until(repeated(sink, EVENT), "the first event is delivered")
         stream.broker.set_down()
         lost = Event(id="lost", x={}, y="a")
         with pytest.raises(Unavailable, match=f"topic '{stream.topic}'") as refused:
@@ -91,7 +91,6 @@ def test_what_is_not_delivered_at_closing_has_failed(stream):
     producer = FeedbackProducer(stream.broker.bootstrap, stream.topic, timeout_s=60.0)
     stream.broker.set_down()
     future = producer.send(EVENT)
-    producer._delivery.flush_timeout_s = 0.1
     producer.close()
     with pytest.raises(Unavailable):
         future.result(timeout=30)
