@@ -10,24 +10,23 @@ import os
 from typing import Any, NoReturn
 
 import flask
+from flask.blueprints import BlueprintSetupState
 from google.protobuf import json_format  # type: ignore[import-untyped]
-from seldon_core.flask_utils import SeldonMicroserviceException
-from seldon_core.proto import prediction_pb2
+from google.protobuf.message import Message  # type: ignore[import-untyped]
 
 from odl.config import load_config
 from odl.errors import Misconfigured, OdlError, Unavailable
 from seldon.answer import Failure, failure_of
 from seldon.assembly import open_service
-from seldon.message import Json, malformed
+from seldon.message import BODY_BYTES_MAX, Json, malformed, too_large
 from seldon.service import Service
 
 
-class Refused(SeldonMicroserviceException):  # type: ignore[misc]  # published without types
+class Refused(Exception):
     """A request that was refused, on its way through seldon-core to our error handler."""
 
     def __init__(self, failure: Failure) -> None:
-        status = failure.body["status"]
-        super().__init__(status["info"], status_code=failure.status, reason=status["reason"])
+        super().__init__(failure.body["status"]["info"])
         self.failure = failure
 
 
@@ -67,16 +66,16 @@ class OdlModel:
         return {"name": self._config.name, "platform": "odl"}
 
     def predict_raw(self, msg: Any) -> Any:
-        """Predict: a dict gives a dict, a protobuf message gives one."""
-        is_proto = isinstance(msg, prediction_pb2.SeldonMessage)
+        """Predict: REST brings parsed JSON and gets a dict, gRPC brings a `SeldonMessage` and gets one."""
+        is_proto = isinstance(msg, Message)
         try:
             answer = self._ready().plane.predict(_plain(msg) if is_proto else msg)
         except OdlError as error:
             answer = _refuse_or_tell(error)
-        return json_format.ParseDict(answer, prediction_pb2.SeldonMessage()) if is_proto else answer
+        return json_format.ParseDict(answer, type(msg)()) if is_proto else answer
 
-    def send_feedback_raw(self, feedback: prediction_pb2.Feedback) -> prediction_pb2.SeldonMessage:
-        """Enter feedback; answers with outcome and version in `meta.tags`."""
+    def send_feedback_raw(self, feedback: Any) -> Any:
+        """Enter a `Feedback`; the `SeldonMessage` that answers has outcome and version in `meta.tags`."""
         try:
             headers = dict(flask.request.headers) if flask.has_request_context() else {}
             answer = self._ready().plane.feedback(
@@ -86,7 +85,7 @@ class OdlModel:
             )
         except OdlError as error:
             answer = _refuse_or_tell(error)
-        return json_format.ParseDict(answer, prediction_pb2.SeldonMessage())
+        return json_format.ParseDict(answer, type(feedback.request)())
 
     def _ready(self) -> Service:
         if self._service is None:
@@ -122,15 +121,27 @@ def _refuse(error: OdlError) -> NoReturn:
 
 
 def _error_handler() -> flask.Blueprint:
-    """Lets refused requests have the status, the body and the Retry-After that our server gives them."""
+    """Gives refused requests the status, the body and the Retry-After of our server, and bodies its cap."""
     blueprint = flask.Blueprint("odl", __name__)
 
+    @blueprint.record_once
+    def cap(state: BlueprintSetupState) -> None:
+        state.app.config["MAX_CONTENT_LENGTH"] = BODY_BYTES_MAX
+
+    @blueprint.app_errorhandler(413)
+    def too_much(_: Exception) -> flask.Response:
+        return _response(failure_of(too_large(flask.request.content_length)))
+
     @blueprint.app_errorhandler(Refused)
-    def refused(error: Refused) -> Any:
-        response = flask.jsonify(error.failure.body)
-        response.status_code = error.failure.status
-        if error.failure.retry_after_s:
-            response.headers["Retry-After"] = str(error.failure.retry_after_s)
-        return response
+    def refused(error: Refused) -> flask.Response:
+        return _response(error.failure)
 
     return blueprint
+
+
+def _response(failure: Failure) -> flask.Response:
+    response = flask.jsonify(failure.body)
+    response.status_code = failure.status
+    if failure.retry_after_s:
+        response.headers["Retry-After"] = str(failure.retry_after_s)
+    return response

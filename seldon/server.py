@@ -40,7 +40,7 @@ class _Granian(Server):  # type: ignore[misc]  # granian's types are not followe
             address=address,
             port=port,
             interface=Interfaces.RSGI,
-            http=HTTPModes.auto,
+            http=HTTPModes.http1,
             websockets=False,
             backlog=BACKLOG,
             backpressure=BACKLOG,

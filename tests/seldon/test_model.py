@@ -16,6 +16,8 @@ from typing import Any
 import httpx
 import pytest
 
+from seldon.model import OdlModel, Refused
+
 START_S_MAX = 300.0  # it imports TensorFlow where that is installed: 10 s on an idle machine
 X = {"origin": "JFK", "distance": 1400}
 MODEL = """
@@ -163,6 +165,8 @@ def test_headers_count_under_both_fronts(fronts: Fronts) -> None:
 REFUSED: dict[str, tuple[str, Any]] = {
     "unknown field": ("predictions", {"jsonData": X, "extra": 1}),
     "no data": ("predictions", {}),
+    "a list": ("predictions", [1]),
+    "beyond the cap": ("predictions", {"strData": " " * (1 << 20)}),
     "both forms": ("predictions", {"jsonData": X, "strData": "x"}),
     "unknown feature": ("predictions", {"jsonData": {"gate": 1}}),
     "wrong shape": ("predictions", {"data": {"ndarray": [[1, 2, 3]]}}),
@@ -236,13 +240,18 @@ def test_it_ends_by_sigterm_without_grpc_workers(valkey_url: str, tmp_path: Path
         assert process.wait(60) == 0, output.read_text()[-2000:]
 
 
-def last_line(command: list[str], env: dict[str, str]) -> str:
-    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=START_S_MAX, check=False)
-    assert done.returncode != 0
-    return done.stderr.strip().splitlines()[-1]
+def test_without_settings_it_says_what_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ODL_REDIS", raising=False)
+    with pytest.raises(SystemExit, match="odl: the model file .* cannot be read"):
+        OdlModel(model=str(tmp_path / "none.toml"))
+    (tmp_path / "model.toml").write_text(MODEL)
+    with pytest.raises(SystemExit, match="odl: expected the environment variable ODL_REDIS"):
+        OdlModel(model=str(tmp_path / "model.toml"))
 
 
-def test_without_settings_it_says_what_is_missing(tmp_path: Path) -> None:
-    env = settings(tmp_path / "model.toml", "", GRPC_WORKERS="0")
-    line = last_line(microservice(free_port(), free_port()), env)
-    assert line.startswith("odl: the model file") and "cannot be read" in line
+def test_before_it_is_loaded_it_is_not_healthy(tmp_path: Path) -> None:
+    (tmp_path / "model.toml").write_text(MODEL)
+    model = OdlModel(model=str(tmp_path / "model.toml"), redis="redis://127.0.0.1:1/0")
+    with pytest.raises(Refused, match="not loaded yet") as caught:
+        model.health_status_raw()
+    assert caught.value.failure.status == 503
