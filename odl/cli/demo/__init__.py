@@ -37,6 +37,7 @@ CATCH_UP_S_MAX = 120.0  # the consumer and every replica reach the last version;
 REPLAY_S_MAX = 600.0
 POLL_S = 0.02
 PAGE = 1_000
+PORT_MAX = 65_535
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -48,7 +49,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--replicas", type=_at_least(1), default=2, metavar="R", help="replicas that serve (2)"
     )
     parser.add_argument(
-        "--port", type=_at_least(0), default=0, help="of the first replica, the others follow (free ones)"
+        "--port",
+        type=_at_least(0),
+        default=0,
+        metavar="P",
+        help="of the first replica, the others follow (free ones)",
     )
     parser.add_argument("--report", type=Path, metavar="FILE.json", help="write the report there, as JSON")
     parser.add_argument("--dir", type=Path, default=Path(".odl/demo"), help="data directory (.odl/demo)")
@@ -70,6 +75,10 @@ def run(args: argparse.Namespace) -> int:
 
 def demo(args: argparse.Namespace, console: Console) -> int:
     """Start everything, replay, report, stop everything."""
+    if args.port + args.replicas - 1 > PORT_MAX:
+        raise Misconfigured(
+            f"expected ports up to {PORT_MAX}, received {args.port} for {args.replicas} replicas"
+        )
     config = load_config(MODEL_FILE)
     console.print(f"Starting Redis, Kafka, the consumer and {args.replicas} replicas ...", highlight=False)
     with contextlib.ExitStack() as parts:

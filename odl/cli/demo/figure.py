@@ -19,7 +19,7 @@ from matplotlib.axes import Axes
 
 # Okabe and Ito's colours, which people with any colour vision tell apart.
 BLUE, ORANGE, GREY, INK = "#0072B2", "#D55E00", "#7F7F7F", "#222222"
-WARM_UP = 200  # running scores of fewer outcomes only show noise
+WARM_UP = 500  # running scores of fewer outcomes only show noise
 POINTS = 80
 DPI = 150
 

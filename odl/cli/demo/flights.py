@@ -9,8 +9,8 @@ arrival tells.
 >>> flight = read_flights(1)[0]
 >>> flight.id, flight.x["carrier"], flight.x["origin"], flight.x["dest"], flight.y
 ('flight-000001', 'UA', 'EWR', 'IAH', 'on time')
->>> flight.known_min - flight.departure_min  # two minutes late off the gate, 193 minutes to the next
-195
+>>> flight.known_min - flight.departure_min  # two minutes late off the gate, then 4:13 to the next
+255
 """
 
 import csv

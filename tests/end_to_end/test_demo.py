@@ -1,0 +1,176 @@
+"""`odl demo` as a user runs it: a small run, a second one that goes on, Ctrl-C, a crash; its report."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+RUN_S_MAX = 300  # a few seconds of work; a busy machine that compiles the kernel first needs a minute
+PNG = b"\x89PNG\r\n\x1a\n"
+
+pytestmark = pytest.mark.xdist_group("demo")  # five processes each: one at a time
+
+
+def start(*arguments: str | Path) -> subprocess.Popen[str]:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("ODL_")}
+    return subprocess.Popen(
+        [sys.executable, "-m", "odl", "demo", *map(str, arguments)],
+        env=environment | {"COLUMNS": "200"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def finish(demo: subprocess.Popen[str]) -> str:
+    """What it printed, once it has ended."""
+    try:
+        output, _ = demo.communicate(timeout=RUN_S_MAX)
+    finally:
+        if demo.poll() is None:
+            demo.kill()
+            demo.communicate()
+    return output
+
+
+def run(directory: Path, *arguments: str) -> tuple[dict[str, Any], str]:
+    """The report and the output of a demo that must succeed."""
+    file = directory.parent / f"{directory.name}.json"
+    demo = start("--dir", directory, "--report", file, *arguments)
+    output = finish(demo)
+    assert demo.returncode == 0, output
+    return json.loads(file.read_text()), output
+
+
+def processes_of(directory: Path) -> list[psutil.Process]:
+    """The replicas and the consumer that log into `directory`, and its Redis."""
+    found = []
+    for process in psutil.process_iter(["cmdline", "cwd"]):
+        if str(directory) in " ".join([*(process.info["cmdline"] or []), process.info["cwd"] or ""]):
+            found.append(process)
+    return found
+
+
+def wait_for_version(directory: Path, version: int, demo: subprocess.Popen[str]) -> None:
+    """Until replica 1 has learned so much."""
+    deadline = time.monotonic() + RUN_S_MAX
+    log = directory / "logs" / "replica-1.log"
+    while time.monotonic() < deadline:
+        assert demo.poll() is None, finish(demo)
+        ready = re.search(r" at (http://\S+)\n", log.read_text() if log.exists() else "")
+        if ready:
+            with urllib.request.urlopen(f"{ready[1]}/status", timeout=30) as answer:
+                if json.load(answer)["version"] >= version:
+                    return
+        time.sleep(0.05)
+    raise AssertionError(f"version {version} was not reached")
+
+
+def assert_consistent(report: dict[str, Any], events: int) -> None:
+    assert report["events"] == report["version"] == events
+    assert {replica["version"] for replica in report["replicas"]} == {events}
+    assert {replica["digest"] for replica in report["replicas"]} == {report["offline_digest"]}
+    assert report["reproduced"] == report["served"]
+    assert report["dead_letters"] == 0
+    assert report["epoch"] == 1
+
+
+def test_a_second_run_continues_and_a_fresh_one_starts_over(tmp_path: Path) -> None:
+    directory = tmp_path / "data"
+    first, output = run(directory, "--events", "600")
+    assert_consistent(first, 600)
+    keys = "events version epoch duplicates dead_letters auc log_loss accuracy base_rate_log_loss seconds"
+    keys += " events_per_second predict_ms replicas offline_digest figure"
+    assert set(keys.split()) <= set(first)
+    assert set(first["predict_ms"]) == {"p50", "p99"}
+    assert len({replica["id"] for replica in first["replicas"]}) == 2
+    assert 0 < first["log_loss"] < 1
+    assert Path(first["figure"]).read_bytes().startswith(PNG)
+    assert "FAILS" not in output
+    assert first["offline_digest"] in output
+
+    second, _ = run(directory, "--events", "200", "--replicas", "1")
+    assert_consistent(second, 800)
+    assert second["served"] == 200
+    assert len(second["replicas"]) == 1
+    assert second["offline_digest"] != first["offline_digest"]
+
+    fresh, _ = run(directory, "--events", "150", "--fresh")
+    assert_consistent(fresh, 150)
+    assert not processes_of(directory)
+
+
+def test_ctrl_c_ends_everything_and_the_next_run_goes_on(tmp_path: Path) -> None:
+    directory = tmp_path / "data"
+    demo = start("--dir", directory, "--events", "100000")
+    wait_for_version(directory, 100, demo)
+    demo.send_signal(signal.SIGINT)
+    demo.send_signal(signal.SIGINT)  # an impatient user
+    output = finish(demo)
+    assert demo.returncode == 130, output
+    assert "Traceback" not in output
+    assert output.count("Interrupted") == 1
+    assert not processes_of(directory)
+
+    report, _ = run(directory, "--events", "100")
+    assert report["version"] >= 200
+    assert_consistent(report, report["version"])
+    assert report["served"] == 100
+
+
+def test_a_replica_that_dies_is_reported_with_its_last_words(tmp_path: Path) -> None:
+    directory = tmp_path / "data"
+    demo = start("--dir", directory, "--events", "100000")
+    wait_for_version(directory, 50, demo)
+    [replica, *_] = [process for process in processes_of(directory) if "serve" in process.cmdline()]
+    replica.kill()
+    output = finish(demo)
+    assert demo.returncode == 2, output
+    assert re.search(r"replica [12] ended by itself with code -9", output)
+    assert "at http://" in output
+    assert "Traceback" not in output
+    assert not processes_of(directory)
+
+
+def test_a_kept_demo_prints_where_it_is_and_refuses_a_second_on_its_directory(tmp_path: Path) -> None:
+    directory = tmp_path / "data"
+    demo = start("--dir", directory, "--events", "50", "--keep", "--replicas", "1")
+    assert demo.stdout is not None
+    lines = []
+    for line in demo.stdout:
+        lines.append(line)
+        if "Ctrl-C" in line:
+            break
+    said = "".join(lines)
+    url = re.search(r"replica 1: (http://[\d.:]+)/", said)
+    assert url, said
+    with urllib.request.urlopen(f"{url[1]}/status", timeout=30) as answer:
+        assert json.load(answer)["version"] == 50
+
+    second = start("--dir", directory)
+    assert "another demo is using" in finish(second)
+    assert second.returncode == 2
+
+    demo.send_signal(signal.SIGINT)
+    output = finish(demo)
+    assert demo.returncode == 0, said + output
+    assert not processes_of(directory)
+
+
+def test_wrong_use_is_one_clear_line(tmp_path: Path) -> None:
+    for arguments in (["--events", "0"], ["--port", "65535", "--replicas", "2"], ["--replicas", "many"]):
+        demo = start("--dir", tmp_path / "data", *arguments)
+        output = finish(demo)
+        assert demo.returncode == 2
+        assert "expected" in output
+        assert "Traceback" not in output
