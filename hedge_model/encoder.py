@@ -103,10 +103,10 @@ class Encoder:
     def read(self, x: Features) -> bool:
         """Fill `values`, `present` and `rows`; True if `x` has fields that are not known yet, which are left
         out of `values`. Raises `ValueError` for what the spec does not allow."""
-        values, slots = self.values, self.slots
+        values, slots, categories = self.values, self.slots, self.categories
         values[:] = self._blank
         present = 0
-        others = False
+        others = False  # something that is neither a plain number of a known field nor a known category
         for name, value in x.items():
             kind = type(value)
             if kind is float or kind is int:
@@ -119,13 +119,13 @@ class Encoder:
                 except OverflowError:
                     require_value(name, value)
                 present += 1
-            else:
+            elif kind is not str or name not in categories:
                 others = True
         self.present = present
         self.rows.clear()
         if others:
             self.present += self._read_others(x)
-        if self.categories or others or self.spec.crosses:
+        if categories or others:
             self._read_categories(x)
         if self.spec.fields is not None:
             return False
@@ -139,7 +139,7 @@ class Encoder:
         raise ValueError("expected finite numbers, received one that is not")
 
     def _read_others(self, x: Features) -> int:
-        """Everything that is not a plain number of a known field; numbers found among it."""
+        """Check the whole event; take numbers of other types. Returns how many there were."""
         self.spec.check_features(x)
         found = 0
         for name, value in x.items():

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from hedge_model.kernel.compiled import entry
 from hedge_model.kernel.initial import mix
 
-CHAINS = 64  # independent, so that they run in vector lanes
+CHAINS = 128  # independent, so that they run in vector lanes
 _PRIME = np.uint32(0x9E3779B1)
 
 

@@ -6,7 +6,6 @@ Compiled functions are typed by numba when they are called, so their modules say
 import hashlib
 import logging
 from collections.abc import Callable
-from functools import cache
 from pathlib import Path
 from typing import Any, Self
 
@@ -41,12 +40,11 @@ def builtin(function: Callable[..., Any]) -> Any:
     return intrinsic(function)
 
 
-@cache
-def sources_digest() -> str:
-    """Digest of this folder's sources. Functions of one module are compiled into those of another, so numba's
+def sources_digest(folder: Path = Path(__file__).parent) -> str:
+    """Digest of a folder's sources. Functions of one module are compiled into those of another, so numba's
     own stamp, of the function's file alone, would keep stale code."""
     digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.glob("*.py")):
+    for path in sorted(folder.glob("*.py")):
         digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()
 
