@@ -3,6 +3,7 @@
 import functools
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -41,12 +42,12 @@ class Stream:
     classes: tuple[str, ...]  # empty for regression
     length: int
     source: str  # where it comes from, in a few words
-    examples: Callable[[int], Iterator[Example]]  # of as many events; a drift's place depends on the number
+    examples: Callable[[int], Iterator[Example]]  # the first so many; a drift's place depends on the number
 
 
-def at_once(pairs: Iterable[tuple[Features, Label]]) -> Iterator[Example]:
-    """Events whose labels are known at once."""
-    for number, (x, y) in enumerate(pairs):
+def at_once(pairs: Iterable[tuple[Features, Label]], count: int) -> Iterator[Example]:
+    """The first `count` events, whose labels are known at once."""
+    for number, (x, y) in enumerate(islice(pairs, count)):
         yield Example(x, y, number, number)
 
 
@@ -80,7 +81,7 @@ def of_river(
 
     def examples(count: int) -> Iterator[Example]:
         stream = numbers(count) if numbers else make()
-        for example in at_once(stream):
+        for example in at_once(stream, count):
             y = label_name(example.y) if names else float(example.y)
             yield Example({str(k): _plain(v) for k, v in example.x.items()}, y, example.asked, example.known)
 
@@ -145,7 +146,7 @@ def of_arrays(name: str, X: npt.NDArray[Any], y: npt.NDArray[Any], source: str) 
             target = label.item()
             yield dict(zip(names, values, strict=True)), target if is_number else label_name(target)
 
-    return Stream(name, task, classes, len(y), source, lambda count: at_once(pairs()))
+    return Stream(name, task, classes, len(y), source, lambda count: at_once(pairs(), count))
 
 
 def of_file(path: Path, label: str | None) -> Stream:
@@ -166,7 +167,7 @@ def of_file(path: Path, label: str | None) -> Stream:
                 yield x, y if task == "regression" else class_name(y)
 
     classes = () if task == "regression" else tuple(sorted({str(y) for _, y in pairs()}))
-    return Stream(path.stem, task, classes, table.rows, str(path), lambda count: at_once(pairs()))
+    return Stream(path.stem, task, classes, table.rows, str(path), lambda count: at_once(pairs(), count))
 
 
 # --------------------------------------------------------------------- the paper's synthetic streams

@@ -1,0 +1,138 @@
+"""The quality benchmark scores what it says it scores."""
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import quality
+from quality_parts.learners import DEFAULT, Candidate, Ours, choose
+from quality_parts.scores import Tally
+from quality_parts.streams import DeepConcept, Example, Stream, all_streams, of_concepts, of_file
+from sklearn import metrics
+
+from odl.event import Features, Label
+
+
+class Recorder(Candidate):
+    """Writes down what it is asked and taught."""
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+
+    def predict(self, x: Features) -> dict[str, float]:
+        self.calls.append(f"asked {x['number']}")
+        return {"a": 0.5, "b": 0.5}
+
+    def learn(self, x: Features, y: Label) -> None:
+        self.calls.append(f"learned {x['number']}")
+
+
+def test_a_label_is_learned_when_it_is_known_and_not_before() -> None:
+    recorder = Recorder()
+    examples = [
+        Example({"number": 0}, "a", asked=0, known=25),
+        Example({"number": 1}, "a", asked=10, known=11),
+        Example({"number": 2}, "b", asked=20, known=20),
+        Example({"number": 3}, "b", asked=30, known=99),
+    ]
+    assert len(list(quality.fold(recorder, examples))) == 4
+    assert recorder.calls == [
+        *("asked 0", "asked 1", "learned 1", "asked 2", "learned 2", "learned 0", "asked 3"),
+    ]
+
+
+def test_scores_agree_with_scikit_learn() -> None:
+    random = np.random.default_rng(0)
+    classes = ("a", "b", "c")
+    probabilities, labels = random.dirichlet([2, 1, 1], 300), random.choice(classes, 300)
+    tally = Tally(classes)
+    for row, label in zip(probabilities.tolist(), labels.tolist(), strict=True):
+        tally.update(dict(zip(classes, row, strict=True)), label)
+    predicted = np.array(classes)[probabilities.argmax(1)]
+    scores = tally.scores()
+    assert scores["accuracy"] == pytest.approx(metrics.accuracy_score(labels, predicted))
+    assert scores["kappa"] == pytest.approx(metrics.cohen_kappa_score(labels, predicted))
+    assert scores["log_loss"] == pytest.approx(metrics.log_loss(labels, probabilities), rel=1e-3)
+
+
+def test_calibration_error_is_confidence_minus_hits() -> None:
+    tally = Tally(("a", "b"))
+    for label in "aaab":
+        tally.update({"a": 0.9, "b": 0.1}, label)
+    assert tally.scores()["calibration_error"] == pytest.approx(0.9 - 0.75)
+
+
+def test_the_papers_streams_have_even_classes_and_drift_in_thirds() -> None:
+    for hidden_layers in (6, 8):
+        X = np.random.default_rng(5).standard_normal((2_000, DeepConcept.FEATURES))
+        assert 0.4 < DeepConcept(hidden_layers, seed=1)(X).mean() < 0.6
+    drifting = of_concepts("drifting", ((8, 1), (8, 2), (8, 1)))
+    first, drifted = DeepConcept(8, 1), []
+    for example in drifting.examples(300):
+        x = np.array([list(example.x.values())])
+        drifted.append(str(first(x)[0]) != example.y)
+    assert not any(drifted[:100]) and any(drifted[100:200]) and not any(drifted[200:])
+
+
+def test_a_fixed_depth_learns_and_stays_at_its_depth() -> None:
+    stream = all_streams()["sine"]
+    fixed = choose("fixed:2").make(stream)
+    assert isinstance(fixed, Ours)
+    for example in stream.examples(300):
+        fixed.learn(example.x, example.y)
+    assert fixed.learner.depth_weights() == pytest.approx([0, 0, 1], abs=1e-6)
+
+
+@pytest.mark.parametrize("stream", all_streams().values(), ids=lambda stream: stream.name)
+def test_every_learner_takes_every_stream(stream: Stream) -> None:
+    for name in DEFAULT:
+        tally = Tally(stream.classes)
+        for prediction, y, _ in quality.fold(choose(name).make(stream), stream.examples(20)):
+            tally.update(prediction, y)
+        assert tally.events == 20
+        assert all(np.isfinite(value) for value in tally.scores().values())
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Iterator[list[Path]]:
+    random = np.random.default_rng(0)
+    X = random.standard_normal((600, 3))
+    X[::7, 1] = np.nan
+    csv = tmp_path / "houses.csv"
+    csv.write_text("rooms,city,price\n" + "".join(f"{i % 5},{'AB'[i % 2]},{i / 7}\n" for i in range(600)))
+    np.savez(tmp_path / "signs.npz", X=X, y=(X[:, 0] > 0).astype(int))
+    yield [csv, tmp_path / "signs.npz"]
+
+
+def test_files_become_streams_of_the_task_that_their_labels_suggest(files: list[Path]) -> None:
+    houses, signs = (of_file(path, None) for path in files)
+    assert (houses.task, houses.classes, houses.length) == ("regression", (), 600)
+    assert (signs.task, signs.classes, signs.length) == ("binary", ("0", "1"), 600)
+    assert next(signs.examples(1)).x["x1"] is None
+    assert of_file(files[0], "city").classes == ("A", "B")
+
+
+def test_it_writes_every_figure_as_json(
+    files: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "made" / "quality.json"
+    arguments = ["--data", *map(str, files), "--slow-max", "100", "--json", str(out)]
+    learners = ["ours", "base-rate", "river-arf", "ours:hidden_layers=1,width=16"]
+    monkeypatch.setattr(sys, "argv", ["quality.py", *arguments, "--learners", *learners])
+    quality.main()
+    report = json.loads(out.read_text())
+    assert list(report["streams"]) == ["houses", "signs"]
+    signs = report["streams"]["signs"]
+    assert (signs["ours"]["events"], signs["river-arf"]["events"]) == (600, 100)
+    assert signs["ours"]["accuracy"] > 0.8 > signs["base-rate"]["accuracy"]
+    assert report["summary"]["river-arf"]["accuracy_of_ours"] == signs["ours"]["prefix"]["accuracy"]
+    assert report["summary"]["ours"]["us_over_ours"] == 1.0
+    assert "calibration" in capsys.readouterr().out
+
+
+def test_an_unknown_learner_is_named() -> None:
+    with pytest.raises(SystemExit, match="no learner 'theirs': there are ours, paper"):
+        choose("theirs")
