@@ -1,0 +1,182 @@
+"""The log's server: what can happen to it, and the connections of processes to it."""
+
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from odl.errors import Unavailable
+from odl.lock import Lease
+from odl.log import CHAIN_START, Append, Appended, Head, Outcome, Slice
+from odl.memory import MemoryLog, MemorySnapshots, _State
+from odl.snapshots import Snapshot
+
+if TYPE_CHECKING:
+    from history import History
+    from world import World
+
+T = TypeVar("T")
+
+
+class Crashed(BaseException):
+    """The process that made a call is gone. No `except Exception` may hold it up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Backup:
+    """What a server comes back with after it lost the rest."""
+
+    state: _State
+    snapshots: dict[Snapshot, bytes]
+
+
+class Server(MemoryLog):
+    """Log and snapshots, kept by one server, which tells `history` of every change."""
+
+    def __init__(self, snapshots: MemorySnapshots, history: "History", ids_max: int) -> None:
+        numbers = itertools.count(1)
+        super().__init__(snapshots, ids_max=ids_max, new_log_id=lambda: f"log-{next(numbers)}")
+        self._history = history
+
+    @property
+    def head_now(self) -> Head | None:
+        """The head, for those who see everything; None while there is no log."""
+        return self._state.head if self._state else None
+
+    def create(self) -> Head:
+        is_new = self._state is None
+        head = super().create()
+        if is_new:
+            self._history.heads.append(head)
+        return head
+
+    def append(self, item: Append) -> Appended:
+        before = self._here().head
+        appended = super().append(item)
+        if appended.outcome is Outcome.ACCEPTED and item.payload:
+            self._history.entered(before, self._here().head, item.payload)
+        return appended
+
+    def backup(self) -> Backup:
+        """Everything stored now."""
+        return Backup(_copy(self._here()), dict(self._snapshots._stored))
+
+    def restore(self, backup: Backup) -> int:
+        """Come back with less; how many entries were lost."""
+        lost = self._here().head.version - backup.state.head.version
+        self._state = _copy(backup.state)
+        self._snapshots._stored = dict(backup.snapshots)
+        self._history.heads.append(self._state.head)
+        return lost
+
+    def flush(self) -> None:
+        """FLUSHALL. The lock's fence stays: tokens that repeat are a matter of the lock's own tests."""
+        self._state = None
+        self._snapshots._stored = {}
+        self._history.heads.append(Head(0, CHAIN_START, 0, ""))
+
+
+def _copy(state: _State) -> _State:
+    return replace(
+        state,
+        entries=dict(state.entries),
+        positions=dict(state.positions),
+        ids=dict(state.ids),
+        older_ids=dict(state.older_ids),
+    )
+
+
+class Wire:
+    """One process's connection to the log: a `Log` whose every call is a moment at which the world goes on,
+    and may fail before or after the server has done it, happen twice, or be the process's last."""
+
+    def __init__(self, world: "World") -> None:
+        self._world = world
+
+    def _call(self, name: str, call: Callable[[], T]) -> T:
+        world = self._world
+        world.go_on()
+        fault = world.next_fault()
+        if fault in ("away", "request lost", "crash before"):
+            world.landed(fault, name)
+            raise Crashed if fault == "crash before" else Unavailable(fault)
+        result = call()
+        if fault == "late twin":
+            world.late.append((name, call))
+        elif fault == "done twice":
+            world.landed(fault, name)
+            result = call()
+        world.go_on()
+        if fault in ("reply lost", "crash after"):
+            world.landed(fault, name)
+            raise Crashed if fault == "crash after" else Unavailable(fault)
+        return result
+
+    def create(self) -> Head:
+        return self._call("create", self._world.server.create)
+
+    def head(self) -> Head:
+        return self._call("head", self._world.server.head)
+
+    def append(self, item: Append) -> Appended:
+        return self.append_many([item])[0]
+
+    def append_many(self, items: list[Append]) -> list[Appended]:
+        """Each append is atomic, a pipeline of them is not."""
+        cut = self._world.dice.randrange(len(items) + 1)
+        server = self._world.server
+        answers = []
+        for part in (items[:cut], items[cut:]):
+            if part:
+                answers += self._call("append", lambda part=part: server.append_many(part))  # type: ignore[misc]
+        for item, answer in zip(items, answers, strict=True):
+            if answer.outcome is not Outcome.ACCEPTED:
+                self._world.landed(answer.outcome.value, item.source)
+        return answers
+
+    def read(self, version: int, count: int) -> Slice:
+        return self._call("read", lambda: self._world.server.read(version, count))
+
+    def positions(self) -> dict[str, str]:
+        return self._call("positions", self._world.server.positions)
+
+    def raise_epoch(self, at_least: int) -> Head:
+        return self._call("raise_epoch", lambda: self._world.server.raise_epoch(at_least))
+
+    def trim(self, up_to_version: int, fold_id: str, lease: Lease) -> int:
+        removed = self._call("trim", lambda: self._world.server.trim(up_to_version, fold_id, lease))
+        self._world.history.check_write("a trim", lease)
+        return removed
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(f"no process of this world calls {name} of a log")
+
+
+class SnapshotWire:
+    """One process's connection to the snapshots; between taking the lock and writing it may be paused for
+    longer than its lease, and bytes may be damaged on their way."""
+
+    def __init__(self, world: "World") -> None:
+        self._world = world
+
+    def save(self, snapshot: Snapshot, data: bytes, lease: Lease) -> None:
+        world = self._world
+        if world.faulty and world.dice.random() < 0.3:
+            world.landed("holder paused", f"lease {lease.token}")
+            world.pass_time(40.0)
+            for _ in range(2):
+                world.go_on(1.0)
+        if world.faulty and world.dice.random() < 0.1:
+            world.landed("snapshot damaged", f"version {snapshot.version}")
+            data = data[:-1] + bytes([data[-1] ^ 1])
+        world.snapshots.save(snapshot, data, lease)
+        world.history.check_write("a snapshot", lease)
+        world.say("snapshot of version %s under lease %s", snapshot.version, lease.token)
+
+    def list(self) -> list[Snapshot]:
+        self._world.go_on()
+        return self._world.snapshots.list()
+
+    def load(self, snapshot: Snapshot) -> bytes:
+        self._world.go_on()
+        return self._world.snapshots.load(snapshot)

@@ -1,0 +1,343 @@
+"""A world in which everything that may happen to the log happens, drawn by one seed.
+
+The protocol code is the product's: log, lock and snapshots in memory, actor and follower, the consumer with
+its positions and its patience, snapshotter and direct sink. Simulated are what lies between them: the wire to
+the log's server, Kafka's client, time. There are no threads: every call over a wire is a moment at which the
+world goes on, so that other processes act between a call, what it does and its answer.
+"""
+
+import random
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+from hash_learner import HashLearner
+from history import History, require
+from parts import Parts
+from processes import SimulatedConsumer, SimulatedReplica
+from senders import number_of
+from simulated_kafka import PARTITIONS, SimulatedKafka
+from simulated_server import Backup, Crashed, SnapshotWire, Wire
+
+from odl.errors import DamagedSnapshot, Fenced, LogMissing, Unavailable
+from odl.memory import MemorySnapshots
+from odl.snapshotter import save_now
+from streaming.message import encode_value
+
+STEPS = 150  # about 100 events: enough for every fault to meet every other within a few hundred seeds
+DEPTH_MAX = 3  # processes under way at the same time
+CHANCE = 0.15  # that something happens at a moment
+SETTLE_ROUNDS_MAX = 400  # without faults, by far enough to learn everything
+
+# Chance of each fault of a call over a wire to the log.
+FAULTS = (
+    ("request lost", 0.02),
+    ("reply lost", 0.04),
+    ("done twice", 0.02),
+    ("late twin", 0.02),
+    ("crash before", 0.004),
+    ("crash after", 0.008),
+)
+
+
+class World:
+    """One run. `run` raises `Violation` when a promise was broken; `lines` tells what happened, if wanted."""
+
+    def __init__(self, seed: int, parts: Parts | None = None, *, tell: bool = False) -> None:
+        self.dice = random.Random(seed)
+        self.parts = parts or Parts()
+        self.lines: list[str] | None = [] if tell else None
+        self.counts: Counter[str] = Counter()  # of faults that landed, and of answers
+        self.now = 0.0
+        self.faulty = True
+        self.late: list[tuple[str, Callable[[], Any]]] = []  # requests that will arrive a second time
+        self.dead_values: set[bytes] = set()
+        self.is_direct = self.dice.random() < 0.3 if self.parts.is_direct is None else self.parts.is_direct
+        self._depth = 0
+        self._away_until = 0.0
+        self.history = History()
+        self.lock = self.parts.lock(lambda: int(self.now * 1000))
+        self.snapshots = MemorySnapshots(self.lock)
+        self.server = self.parts.server(self.snapshots, self.history, self.parts.ids_max)
+        self.server.create()
+        self.kafka = SimulatedKafka(self)
+        self.sender = self.parts.sender(self)
+        self.consumers = [SimulatedConsumer(self, f"consumer {name}") for name in "AB"]
+        self.replicas = [self.parts.replica(self, f"replica {number}") for number in (1, 2)]
+        self._made = len(self.replicas)
+        self._backups: list[Backup] = [self.server.backup()]
+        self._actions = self._weigh_actions()
+
+    def _weigh_actions(self) -> list[Callable[[], None]]:
+        often = [self.consume] * 8 + [self.replicate] * 6 + [self.ask] * 4 + [self.sender.send] * 4
+        seldom = [self.rebalance, self.snapshot, self.trim, self.deliver_late, self.go_away]
+        seldom += [self.snapshot] * 3 + [self.sender.feed_twice, self.sender.feed_poison, self.restart]
+        actions = often + [self.sender.feed_kafka] * 4 + seldom
+        # REST straight into the log is promised only for a server that loses nothing.
+        if not self.is_direct or self.parts.is_direct:
+            actions += [self.back_up] * 2 + [self.rewind] * 2
+            if self.dice.random() < 0.3:
+                actions += [self.recreate_log]
+            if self.dice.random() < 0.2:
+                actions += [self.recreate_topic]
+        return actions
+
+    # What processes are told
+
+    def say(self, line: str, *values: object) -> None:
+        """One line of the trace."""
+        if self.lines is not None:
+            self.lines.append(f"{self.now:9.3f} {'  ' * self._depth}{line % values if values else line}")
+
+    def landed(self, fault: str, where: str = "") -> None:
+        """Count a fault that had an effect."""
+        self.counts[fault] += 1
+        self.say("! %s %s", fault, where)
+
+    def pass_time(self, seconds: float) -> None:
+        """Let virtual time pass."""
+        self.now += seconds
+
+    def next_fault(self) -> str | None:
+        """What goes wrong with a call; None for nothing."""
+        if not self.faulty:
+            return None
+        if self.now < self._away_until:
+            return "away"
+        drawn = self.dice.random()
+        for fault, chance in FAULTS:
+            if drawn < chance:
+                return fault
+            drawn -= chance
+        return None
+
+    def go_on(self, chance: float = CHANCE) -> None:
+        """A moment at which others may act."""
+        if self.faulty and self._depth < DEPTH_MAX and self.dice.random() < chance:
+            self._depth += 1
+            try:
+                self.dice.choice(self._actions)()
+            finally:
+                self._depth -= 1
+
+    # What may happen
+
+    def _step(self, process: Any, step: Callable[[], object]) -> bool:
+        """Let a process act unless it is in the middle of something; whether it survived."""
+        if process.is_busy:
+            return True
+        process.is_busy = True
+        try:
+            step()
+        except Crashed:
+            self.say("%s crashed", process.name)
+            return False
+        finally:
+            process.is_busy = False
+        return True
+
+    def consume(self) -> None:
+        """A consumer takes a turn."""
+        number = self.dice.randrange(len(self.consumers))
+        self._use(number, self.consumers[number].turn)
+
+    def _use(self, number: int, step: Callable[[], object]) -> None:
+        consumer = self.consumers[number]
+        self.say("%s", consumer.name)
+        if not self._step(consumer, step):
+            self.consumers[number] = SimulatedConsumer(self, consumer.name)
+
+    def rebalance(self) -> None:
+        """A partition is given or taken; a consumer that keeps one while another has it is a zombie."""
+        number, partition = self.dice.randrange(len(self.consumers)), self.dice.randrange(PARTITIONS)
+        consumer = self.consumers[number]
+        if consumer.is_busy:
+            return
+        if self.dice.random() < 0.3:
+            self._use(number, consumer.check_identity)
+        elif partition in consumer.assigned:
+            consumer.revoke(partition)
+        else:
+            if any(partition in other.assigned for other in self.consumers):
+                self.landed("zombie twin", f"partition {partition}")
+            self._use(number, lambda: consumer.assign(partition))
+
+    def replicate(self) -> None:
+        """A replica takes a turn."""
+        number = self.dice.randrange(len(self.replicas))
+        replica = self.replicas[number]
+        self.pass_time(self.dice.choice([0.001, 0.01, 0.2]))
+        self.say("%s at version %s", replica.name, replica.follower.fold.version)
+        if not self._step(replica, replica.turn):
+            self.replicas[number] = self._new_replica()
+
+    def _new_replica(self) -> SimulatedReplica:
+        self._made += 1
+        return self.parts.replica(self, f"replica {self._made}")
+
+    def restart(self) -> None:
+        """A replica is replaced by a new one."""
+        number = self.dice.randrange(len(self.replicas))
+        if not self.replicas[number].is_busy:
+            self.landed("replica restarted")
+            self.replicas[number] = self._new_replica()
+
+    def ask(self) -> None:
+        """Somebody asks a replica, which may be in the middle of a turn."""
+        replica = self.dice.choice(self.replicas)
+        replica.question()
+        self.say("%s is asked", replica.name)
+
+    def snapshot(self) -> None:
+        """A replica saves itself, or finds that another one is at it."""
+        replica = self.dice.choice(self.replicas)
+        if replica.is_busy or replica.follower.fold.version == 0:
+            return
+        try:
+            save_now(replica, SnapshotWire(self), self.lock, self.parts.learner.from_bytes)  # type: ignore[arg-type]
+        except Fenced:
+            self.landed("snapshot fenced")
+        except DamagedSnapshot:
+            self.landed("damage found")
+
+    def trim(self) -> None:
+        """Somebody trims the log, to where snapshots seem to be or to where a replica is."""
+        version = self.dice.choice(self.replicas).follower.fold.version
+        covered = sorted({snapshot.version for snapshot in self.snapshots.list()})[-2:]
+        if self.dice.random() < 0.7 and covered:
+            version = covered[0]
+        lease = self.lock.acquire("trimmer", 30_000)
+        if lease is None:
+            return
+        try:
+            removed = Wire(self).trim(max(1, version - self.dice.randrange(3)), "hash-1", lease)
+            if removed:
+                self.landed("trimmed", f"{removed} entries")
+        except (Unavailable, ValueError, Fenced, Crashed) as error:
+            self.say("no trim: %s", error)
+        finally:
+            self.lock.release(lease)
+
+    def deliver_late(self) -> None:
+        """A request arrives a second time, after others."""
+        if self.late:
+            name, call = self.late.pop(self.dice.randrange(len(self.late)))
+            self.landed("late twin", name)
+            try:
+                call()
+            except (LogMissing, Fenced, ValueError) as error:
+                self.say("refused: %s", error)
+
+    def go_away(self) -> None:
+        """The server cannot be reached for a while."""
+        self._away_until = self.now + self.dice.choice([0.05, 0.5])
+
+    def back_up(self) -> None:
+        """The server is on disk as it is now."""
+        if self.server.head_now:
+            self._backups = [*self._backups[-2:], self.server.backup()]
+
+    def rewind(self) -> None:
+        """The server comes back as it was, without what it had acknowledged since."""
+        if self.server.head_now and self._backups:
+            lost = self.server.restore(self.dice.choice(self._backups))
+            self.landed("rewound" if lost else "restarted", f"{lost} entries lost")
+
+    def recreate_log(self) -> None:
+        """FLUSHALL: sooner or later a consumer creates the log anew."""
+        if self.server.head_now and self.server.head_now.version:
+            self.landed("log flushed")
+            self.server.flush()
+            self._backups = []
+
+    def recreate_topic(self) -> None:
+        """The topic is deleted and created again, with what it held gone."""
+        self.landed("topic re-created")
+        self.kafka.begin()
+
+    # A run
+
+    def run(self) -> None:
+        """Everything. Raises `Violation`."""
+        for number in range(PARTITIONS):
+            self._use(number, lambda number=number: self.consumers[number].assign(number))  # type: ignore[misc]
+        for _ in range(STEPS):
+            self.pass_time(0.01)
+            self.dice.choice(self._actions)()
+        self.settle()
+        self.check()
+
+    def settle(self) -> None:
+        """No more faults: everybody comes to rest."""
+        self.say("no more faults")
+        while self.late:
+            self.deliver_late()
+        self.faulty = False
+        self.pass_time(60.0)
+        for event in [self.sender.unacknowledged.pop() for _ in self.sender.unacknowledged]:
+            self.sender.again(event)
+        for partition in range(PARTITIONS):
+            # A consumer learns from its next append that the log lost what came before.
+            self.kafka.produce(partition, encode_value(self.sender.new_event()))
+            if not any(partition in consumer.assigned for consumer in self.consumers):
+                self.consumers[partition].assign(partition)
+        for consumer in self.consumers:
+            consumer.check_identity()
+        for _ in range(SETTLE_ROUNDS_MAX):
+            self.pass_time(0.3)
+            for process in (*self.consumers, *self.replicas):
+                process.turn()
+            if self._is_settled():
+                return
+        troubles = [replica.actor.trouble for replica in self.replicas]
+        require(False, "the world does not come to rest; troubles of the replicas: %s", troubles)
+
+    def _is_settled(self) -> bool:
+        head = self.server.head_now
+        return (
+            head is not None
+            and all(consumer.is_at_the_end for consumer in self.consumers)
+            and all(replica.follower.fold.version == head.version for replica in self.replicas)
+        )
+
+    def check(self) -> None:
+        """What must hold at the end."""
+        head = self.server.head()
+        payloads = self.history.payloads(head.chain)
+        numbers = [number_of(payload) for payload in payloads]
+        kept = {value for value in self.kafka.values() if value is not None}
+        required = {number_of(value) for value in kept - self.sender.poison}
+        if self.is_direct:
+            required |= {receipt.number for receipt in self.sender.receipts}
+        doubled = {number for number in numbers if numbers.count(number) > 1}
+        require(not doubled, "events %s entered more than once", doubled)
+        require(required <= set(numbers), "events %s were lost", required - set(numbers))
+        require(set(numbers) <= set(self.sender.numbers), "events nobody sent entered")
+        if self.kafka.lives == 1 and not self.is_direct:
+            require(head.version == len(required), "version %s, events %s", head.version, len(required))
+        require(kept & self.sender.poison <= self.dead_values, "a dead letter was lost")
+        require(self.dead_values <= self.sender.poison, "a good event became a dead letter")
+        self._check_receipts(numbers)
+        self._check_replicas(head.chain)
+
+    def _check_receipts(self, numbers: list[int]) -> None:
+        if self.is_direct and not self.parts.is_direct:
+            for receipt in self.sender.receipts:
+                assert receipt.version is not None
+                found = numbers[receipt.version - 1]
+                require(found == receipt.number, "version %s holds another event", receipt.version)
+
+    def _check_replicas(self, chain: str) -> None:
+        offline = self.history.fold(chain)
+        learner = offline.learner
+        assert isinstance(learner, HashLearner)
+        for replica in self.replicas:
+            fold = replica.follower.fold
+            require(fold.chain == chain, "%s has another chain", replica.name)
+            require(fold.learner.digest() == learner.digest(), "%s has another digest", replica.name)
+            require(fold.scores == offline.scores, "%s has other scores than the offline fold", replica.name)
+            request = replica.question()
+            replica.turn()
+            require(request.future.done(), "%s does not answer in peace", replica.name)
+            require(request.future.exception(0) is None, "%s refuses in peace", replica.name)
+            self.counts["resets"] += replica.follower.resets
