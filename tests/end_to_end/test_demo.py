@@ -1,5 +1,6 @@
 """`odl demo` as a user runs it: a small run, a second one that goes on, Ctrl-C, a crash; its report."""
 
+import contextlib
 import json
 import os
 import re
@@ -8,6 +9,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,60 +22,67 @@ PNG = b"\x89PNG\r\n\x1a\n"
 pytestmark = pytest.mark.xdist_group("demo")  # five processes each: one at a time
 
 
-def start(*arguments: str | Path) -> subprocess.Popen[str]:
+@contextlib.contextmanager
+def demo(*arguments: str | Path) -> Iterator[subprocess.Popen[str]]:
+    """A demo, ended at the end of the block if it has not ended before; its children end with it."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("ODL_")}
-    return subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-m", "odl", "demo", *map(str, arguments)],
         env=environment | {"COLUMNS": "200"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
-    )
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
-def finish(demo: subprocess.Popen[str]) -> str:
+def finish(running: subprocess.Popen[str]) -> str:
     """What it printed, once it has ended."""
-    try:
-        output, _ = demo.communicate(timeout=RUN_S_MAX)
-    finally:
-        if demo.poll() is None:
-            demo.kill()
-            demo.communicate()
+    output, _ = running.communicate(timeout=RUN_S_MAX)
     return output
 
 
 def run(directory: Path, *arguments: str) -> tuple[dict[str, Any], str]:
     """The report and the output of a demo that must succeed."""
     file = directory.parent / f"{directory.name}.json"
-    demo = start("--dir", directory, "--report", file, *arguments)
-    output = finish(demo)
-    assert demo.returncode == 0, output
+    with demo("--dir", directory, "--report", file, *arguments) as running:
+        output = finish(running)
+    assert running.returncode == 0, output
     return json.loads(file.read_text()), output
 
 
-def processes_of(directory: Path) -> list[psutil.Process]:
-    """The replicas and the consumer that log into `directory`, and its Redis."""
-    found = []
-    for process in psutil.process_iter(["cmdline", "cwd"]):
-        if str(directory) in " ".join([*(process.info["cmdline"] or []), process.info["cwd"] or ""]):
-            found.append(process)
-    return found
+def children_of(running: subprocess.Popen[str]) -> list[psutil.Process]:
+    """Redis, the broker, the consumer and the replicas of a demo."""
+    return psutil.Process(running.pid).children(recursive=True)
 
 
-def wait_for_version(directory: Path, version: int, demo: subprocess.Popen[str]) -> None:
+def assert_gone(processes: list[psutil.Process]) -> None:
+    assert processes
+    _, alive = psutil.wait_procs(processes, timeout=30)
+    assert not alive
+
+
+def wait_for_version(directory: Path, version: int, running: subprocess.Popen[str]) -> None:
     """Until replica 1 has learned so much."""
     deadline = time.monotonic() + RUN_S_MAX
     log = directory / "logs" / "replica-1.log"
     while time.monotonic() < deadline:
-        assert demo.poll() is None, finish(demo)
+        assert running.poll() is None, finish(running)
         ready = re.search(r" at (http://\S+)\n", log.read_text() if log.exists() else "")
-        if ready:
-            with urllib.request.urlopen(f"{ready[1]}/status", timeout=30) as answer:
-                if json.load(answer)["version"] >= version:
-                    return
+        if ready and status(ready[1])["version"] >= version:
+            return
         time.sleep(0.05)
     raise AssertionError(f"version {version} was not reached")
+
+
+def status(url: str) -> dict[str, Any]:
+    with urllib.request.urlopen(f"{url}/status", timeout=30) as answer:
+        found: dict[str, Any] = json.load(answer)
+    return found
 
 
 def assert_consistent(report: dict[str, Any], events: int) -> None:
@@ -107,20 +116,20 @@ def test_a_second_run_continues_and_a_fresh_one_starts_over(tmp_path: Path) -> N
 
     fresh, _ = run(directory, "--events", "150", "--fresh")
     assert_consistent(fresh, 150)
-    assert not processes_of(directory)
 
 
 def test_ctrl_c_ends_everything_and_the_next_run_goes_on(tmp_path: Path) -> None:
     directory = tmp_path / "data"
-    demo = start("--dir", directory, "--events", "100000")
-    wait_for_version(directory, 100, demo)
-    demo.send_signal(signal.SIGINT)
-    demo.send_signal(signal.SIGINT)  # an impatient user
-    output = finish(demo)
-    assert demo.returncode == 130, output
+    with demo("--dir", directory, "--events", "100000") as running:
+        wait_for_version(directory, 100, running)
+        children = children_of(running)
+        running.send_signal(signal.SIGINT)
+        running.send_signal(signal.SIGINT)  # an impatient user
+        output = finish(running)
+    assert running.returncode == 130, output
     assert "Traceback" not in output
     assert output.count("Interrupted") == 1
-    assert not processes_of(directory)
+    assert_gone(children)
 
     report, _ = run(directory, "--events", "100")
     assert report["version"] >= 200
@@ -130,47 +139,59 @@ def test_ctrl_c_ends_everything_and_the_next_run_goes_on(tmp_path: Path) -> None
 
 def test_a_replica_that_dies_is_reported_with_its_last_words(tmp_path: Path) -> None:
     directory = tmp_path / "data"
-    demo = start("--dir", directory, "--events", "100000")
-    wait_for_version(directory, 50, demo)
-    [replica, *_] = [process for process in processes_of(directory) if "serve" in process.cmdline()]
-    replica.kill()
-    output = finish(demo)
-    assert demo.returncode == 2, output
+    with demo("--dir", directory, "--events", "100000") as running:
+        wait_for_version(directory, 50, running)
+        children = children_of(running)
+        next(child for child in children if "serve" in child.cmdline()).kill()
+        output = finish(running)
+    assert running.returncode == 2, output
     assert re.search(r"replica [12] ended by itself with code -9", output)
     assert "at http://" in output
     assert "Traceback" not in output
-    assert not processes_of(directory)
+    assert_gone(children)
+
+
+def test_what_a_killed_demo_started_ends_with_it(tmp_path: Path) -> None:
+    directory = tmp_path / "data"
+    with demo("--dir", directory, "--events", "100000") as running:
+        wait_for_version(directory, 50, running)
+        children = children_of(running)
+        running.kill()
+        running.wait()
+    assert len(children) >= 5
+    assert_gone(children)
 
 
 def test_a_kept_demo_prints_where_it_is_and_refuses_a_second_on_its_directory(tmp_path: Path) -> None:
     directory = tmp_path / "data"
-    demo = start("--dir", directory, "--events", "50", "--keep", "--replicas", "1")
-    assert demo.stdout is not None
-    lines = []
-    for line in demo.stdout:
-        lines.append(line)
-        if "Ctrl-C" in line:
-            break
-    said = "".join(lines)
-    url = re.search(r"replica 1: (http://[\d.:]+)/", said)
-    assert url, said
-    with urllib.request.urlopen(f"{url[1]}/status", timeout=30) as answer:
-        assert json.load(answer)["version"] == 50
+    with demo("--dir", directory, "--events", "50", "--keep", "--replicas", "1") as running:
+        assert running.stdout is not None
+        said = ""
+        while "Ctrl-C" not in said:
+            line = running.stdout.readline()
+            assert line, said
+            said += line
+        url = re.search(r"replica 1: (http://[\d.:]+)/", said)
+        assert url, said
+        assert status(url[1])["version"] == 50
+        children = children_of(running)
 
-    second = start("--dir", directory)
-    assert "another demo is using" in finish(second)
-    assert second.returncode == 2
+        with demo("--dir", directory) as second:
+            assert "another demo is using" in finish(second)
+        assert second.returncode == 2
 
-    demo.send_signal(signal.SIGINT)
-    output = finish(demo)
-    assert demo.returncode == 0, said + output
-    assert not processes_of(directory)
+        running.send_signal(signal.SIGINT)
+        output = finish(running)
+    assert running.returncode == 0, said + output
+    assert_gone(children)
 
 
-def test_wrong_use_is_one_clear_line(tmp_path: Path) -> None:
-    for arguments in (["--events", "0"], ["--port", "65535", "--replicas", "2"], ["--replicas", "many"]):
-        demo = start("--dir", tmp_path / "data", *arguments)
-        output = finish(demo)
-        assert demo.returncode == 2
-        assert "expected" in output
-        assert "Traceback" not in output
+@pytest.mark.parametrize(
+    "arguments", [("--events", "0"), ("--port", "65535", "--replicas", "2"), ("--replicas", "many")]
+)
+def test_wrong_use_is_one_clear_line(arguments: tuple[str, ...], tmp_path: Path) -> None:
+    with demo("--dir", tmp_path / "data", *arguments) as running:
+        output = finish(running)
+    assert running.returncode == 2
+    assert "expected" in output
+    assert "Traceback" not in output
