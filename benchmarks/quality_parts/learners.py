@@ -102,9 +102,10 @@ def linear(stream: Stream) -> Candidate:
 
 
 def trees(stream: Stream) -> Candidate:
-    """Adaptive random forest."""
-    kind = forest.ARFRegressor if stream.task == "regression" else forest.ARFClassifier
-    return OfRiver(kind(n_models=TREES, seed=1), stream, scaled=False)
+    """Adaptive random forest. For regression its leaves are linear models, which want scales and no text."""
+    if stream.task == "regression":
+        return OfRiver(forest.ARFRegressor(n_models=TREES, seed=1), stream, scaled=True)
+    return OfRiver(forest.ARFClassifier(n_models=TREES, seed=1), stream, scaled=False)
 
 
 class BaseRate(Candidate):

@@ -65,7 +65,7 @@ def flights() -> Stream:
     return Stream("flights", "binary", (ON_TIME, LATE), FLIGHTS, source, examples)
 
 
-_flights = functools.lru_cache(maxsize=1)(read_flights)
+_flights = functools.lru_cache(maxsize=2)(read_flights)  # of a run, and of a look at the first
 
 
 def of_river(
@@ -197,11 +197,14 @@ class DeepConcept:
         return (X @ self._weights[-1])[:, 0]
 
 
+_network = functools.cache(DeepConcept)
+
+
 def of_concepts(name: str, concepts: tuple[tuple[int, int], ...]) -> Stream:
     """Segments of equal length, each labelled by the network with these (hidden layers, seed)."""
 
     def examples(count: int) -> Iterator[Example]:
-        networks = {concept: DeepConcept(*concept) for concept in set(concepts)}
+        networks = {concept: _network(*concept) for concept in set(concepts)}
         random, names = np.random.default_rng(0), [f"x{j}" for j in range(DeepConcept.FEATURES)]
         for start in range(0, count, 1_000):
             X = random.standard_normal((1_000, DeepConcept.FEATURES)).astype(np.float32)
