@@ -12,6 +12,7 @@ import json
 import resource
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from typing import Any
@@ -22,21 +23,30 @@ from hedge_model import HedgeLearner, ModelSpec
 from hedge_model.kernel.compiled import entry
 from hedge_model.kernel.fold import LEARN, fold
 from hedge_model.kernel.lanes import load, splat, store, total
+from hedge_model.portable import export
 
 EVENTS = 2_000
 REPEATS = 15
 FIELDS = 28
 CLASSES = ("0", "1")
-READY = """
-import time
+START = """
+import sys, time
 start = time.perf_counter()
+"""
+LEARNER_READY = """
 from hedge_model import HedgeLearner, ModelSpec
 learner = HedgeLearner(ModelSpec(classes=("0", "1")))
 learner.learn_one({"f": 1.0}, "1")
 learner.predict_one({"f": 1.0})
+"""
+EXPORTED_READY = """
+from hedge_model.portable import PortableModel
+PortableModel.load(sys.argv[1]).predict_one({"0": 1.0})
+"""
+END = """
 seconds = time.perf_counter() - start
-import json, re, sys
-megabytes = int(re.search("VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1]) / 1024
+import json, re
+megabytes = int(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1]) / 1024
 print(json.dumps([seconds, megabytes, "tensorflow" in sys.modules]))
 """
 
@@ -204,17 +214,26 @@ def snapshots() -> dict[str, float]:
 
 
 def ready() -> dict[str, float]:
-    """A fresh process with a warm cache of compiled code."""
-    runs = [
-        json.loads(subprocess.run([sys.executable, "-c", READY], check=True, capture_output=True).stdout)
-        for _ in range(4)
-    ]
-    seconds, megabytes, tensorflow = min(runs[1:])
+    """Fresh processes: the learner with a warm cache of compiled code, and an exported model without it."""
+    with tempfile.TemporaryDirectory() as directory:
+        file = f"{directory}/model.npz"
+        export(Case(preset="paper").learner, file)
+        learner = min(_fresh(LEARNER_READY) for _ in range(4))
+        exported = min(_fresh(EXPORTED_READY, file) for _ in range(4))
     return {
-        "import and ready, s (goal 2.0)": seconds,
-        "resident, MB (goal 240)": megabytes,
-        "TensorFlow": tensorflow,
+        "learner: import and ready, s (goal 2.0)": learner[0],
+        "learner: resident, MB (goal 240)": learner[1],
+        "learner: TensorFlow imported (goal 0)": learner[2],
+        "exported model: import and ready, s (goal 0.3)": exported[0],
+        "exported model: resident, MB (goal 60)": exported[1],
     }
+
+
+def _fresh(program: str, *arguments: str) -> list[float]:
+    """Seconds, megabytes at the most, and whether TensorFlow was imported, of a fresh process."""
+    command = [sys.executable, "-c", START + program + END, *arguments]
+    found: list[float] = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
+    return found
 
 
 def main() -> None:
@@ -226,7 +245,7 @@ def main() -> None:
     for part in (steps, categories, snapshots, ready):
         measured = part()
         for name, value in measured.items():
-            print(f"{name:45s} {value:10.2f}")
+            print(f"{name:48s} {value:10.2f}")
         figures |= measured
     figures["peak memory, MB"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     if arguments.json:

@@ -7,6 +7,7 @@ import hashlib
 import json
 import struct
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,7 @@ def pack(state: State, kernel_revision: int, categories: Iterable[str], numbers:
     header = {
         "format": FORMAT,
         "kernel": kernel_revision,
-        "spec": state.spec.to_dict(),
+        "spec": state.spec.canonical,
         "version": state.version,
         "updates_not_finite": state.updates_not_finite,
         "classes": state.classes,
@@ -62,9 +63,8 @@ def unpack(data: bytes, kernel_revision: int) -> tuple[State, dict[str, Any]]:
             f"expected a learner of format {FORMAT} and kernel {kernel_revision}, received format "
             f"{header['format']} and kernel {header['kernel']}: it was written by another version of odl"
         )
-    state = State(
-        ModelSpec.from_dict(header["spec"]), header["field_rows"], header["columns"], header["classes"]
-    )
+    spec = _spec_of(header["spec"])
+    state = State(spec, header["field_rows"], header["columns"], header["classes"])
     state.version, state.updates_not_finite = header["version"], header["updates_not_finite"]
     arrays: list[npt.NDArray[Any]] = [state.weights, state.moments]
     arrays += _empty_rows(state, header["learned_rows"])
@@ -79,6 +79,12 @@ def unpack(data: bytes, kernel_revision: int) -> tuple[State, dict[str, Any]]:
     if len(arrays) > 2:
         state.restore_rows(*arrays[2:])
     return state, header
+
+
+@lru_cache(maxsize=64)
+def _spec_of(canonical: str) -> ModelSpec:
+    """Specs never change, so snapshots of one model share theirs."""
+    return ModelSpec.from_dict(json.loads(canonical))
 
 
 def digest(data: bytes) -> str:

@@ -68,7 +68,8 @@ class ModelSpec:
     ramps: int = OF_PRESET  # piecewise linear inputs per number, 0 for none
     hash_bits: int = 16  # categories share 2**hash_bits rows of the first layer
     seed: int = 0  # of the initial weights
-    spec_hash: str = field(init=False, repr=False)  # 64 hex digits; equal specs, equal hashes
+    canonical: str = field(init=False, repr=False)  # `to_dict` as JSON with sorted keys
+    spec_hash: str = field(init=False, repr=False)  # its SHA-256, 64 hex digits; equal specs, equal hashes
 
     def __post_init__(self) -> None:
         require_choice("preset", self.preset, tuple(PRESETS))
@@ -80,6 +81,7 @@ class ModelSpec:
         object.__setattr__(self, "fields", _checked_fields(self.fields))
         object.__setattr__(self, "crosses", _checked_crosses(self.crosses, self.fields))
         canonical = json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":"))
+        object.__setattr__(self, "canonical", canonical)
         object.__setattr__(self, "spec_hash", hashlib.sha256(canonical.encode()).hexdigest())
 
     def _check_values(self) -> None:

@@ -7,9 +7,21 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
-from hedge_model.kernel.initial import HEAD, HIDDEN, INPUT, TABLE, fill_matrix, glorot, key_of
-from hedge_model.kernel.moments import RAMPS_FROM, RAMPS_TO
-from hedge_model.kernel.plan import FIELD_NUMBERS, HEAD_NUMBERS, RAMP_NUMBERS, Plan
+from hedge_model.kernel.definitions import (
+    FIELD_NUMBERS,
+    HEAD,
+    HEAD_NUMBERS,
+    HIDDEN,
+    INPUT,
+    RAMP_NUMBERS,
+    RAMPS_FROM,
+    RAMPS_TO,
+    TABLE,
+    glorot,
+    key_of,
+)
+from hedge_model.kernel.initial import fill_matrix
+from hedge_model.kernel.plan import Plan
 from hedge_model.layout import Floats, Layout, padded
 from hedge_model.spec import CROSSES_MAX, FIELDS_MAX, ModelSpec
 

@@ -8,12 +8,12 @@ Paper: u_l = relu(W_l u_{l-1} + b_l). Depth 0 is linear on the inputs in both.
 import numpy as np
 
 from hedge_model.kernel.compiled import compiled
+from hedge_model.kernel.definitions import RMS_FLOOR
 from hedge_model.kernel.elementary import exp
 from hedge_model.kernel.lanes import LANES, larger, load, splat, store, total
 from hedge_model.kernel.rows import add_rows, add_scaled, copy, dot
 
 F = np.float32
-RMS_FLOOR = F(1e-6)  # under the root, so that silent layers do not divide by zero
 LOGIT_NONE = F(-1e30)  # in the padding of outputs: no probability
 
 
@@ -50,7 +50,7 @@ def layer_units(plan, work, lists, layer):
         squares = squares + value * value
     rms = F(1.0)
     if plan.paper == 0:
-        rms = np.sqrt(total(squares) / F(plan.width) + RMS_FLOOR)
+        rms = np.sqrt(total(squares) / F(plan.width) + F(RMS_FLOOR))
     work[plan.rms + layer] = rms
     for j in range(0, plan.units, LANES):
         store(work, unit + j, load(work, running + j) / splat(rms))

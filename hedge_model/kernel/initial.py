@@ -5,32 +5,27 @@ when they are first touched, without changing what the others are.
 """
 # mypy: allow-untyped-defs
 
-import hashlib
-import math
-
 import numpy as np
 import numpy.typing as npt
 
 from hedge_model.kernel.compiled import compiled, entry
-
-# names of the arrays in the hash
-INPUT, HIDDEN, HEAD, TABLE = 1, 2, 3, 4
+from hedge_model.kernel.definitions import GOLDEN_RATIO, MIX_1, MIX_2
 
 
 @compiled
 def mix(key):
     """One 64-bit number well mixed (the finaliser of SplitMix64; Steele et al., 2014)."""
-    key = (key ^ (key >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    key = (key ^ (key >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    key = (key ^ (key >> np.uint64(30))) * np.uint64(MIX_1)
+    key = (key ^ (key >> np.uint64(27))) * np.uint64(MIX_2)
     return key ^ (key >> np.uint64(31))
 
 
 @compiled
 def fill_row(out, at, width, key, row, limit):
     """Uniform numbers from -limit to limit, by 24 bits of the hash of (key, row, position)."""
-    start = mix(key + np.uint64(row) * np.uint64(0x9E3779B97F4A7C15))
+    start = mix(key + np.uint64(row) * np.uint64(GOLDEN_RATIO))
     for j in range(width):
-        bits = mix(start + np.uint64(j + 1) * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(40)
+        bits = mix(start + np.uint64(j + 1) * np.uint64(GOLDEN_RATIO)) >> np.uint64(40)
         out[at + j] = limit * (np.float32(bits) * np.float32(2.0**-23) - np.float32(1.0))
 
 
@@ -39,17 +34,6 @@ def fill_rows(out, first, stride, width, key, row, rows, limit):
     """Fill `rows` rows of a padded matrix at `first`, the first of which is row number `row` in the hash."""
     for i in range(rows):
         fill_row(out, first + i * stride, width, key, row + i, limit)
-
-
-def key_of(seed: int, array: int, index: int = 0) -> np.uint64:
-    """Hash key of the `index`-th array of a kind."""
-    digest = hashlib.blake2b(f"{seed} {array} {index}".encode(), digest_size=8).digest()
-    return np.uint64(int.from_bytes(digest, "little"))
-
-
-def glorot(inputs: int, outputs: int) -> np.float32:
-    """Limit of the uniform distribution that keeps variances (Glorot & Bengio, 2010)."""
-    return np.float32(math.sqrt(6.0 / (inputs + outputs)))
 
 
 def fill_matrix(

@@ -8,6 +8,18 @@ moments go to `fresh`: learning takes them over, predicting forgets them.
 import numpy as np
 
 from hedge_model.kernel.compiled import compiled
+from hedge_model.kernel.definitions import (
+    FIELD_NUMBERS,
+    HEAD_NUMBERS,
+    RAMP_NUMBERS,
+    RAMP_VARIANCE_MIN,
+    RAMPS_FROM,
+    RAMPS_TO,
+    SPREAD_MIN,
+    VALUE_MAX,
+    VARIANCE_MIN,
+    Z_MAX,
+)
 from hedge_model.kernel.lanes import (
     LANES,
     larger,
@@ -20,16 +32,9 @@ from hedge_model.kernel.lanes import (
     where_positive,
     widen,
 )
-from hedge_model.kernel.plan import FIELD_NUMBERS, HEAD_NUMBERS, RAMP_NUMBERS
 from hedge_model.kernel.rows import copy
 
 F = np.float32
-Z_MAX = 10.0  # z-scores are clipped here
-VALUE_MAX = 1e100  # its square is still finite
-SPREAD_MIN = 1e-28  # variance over squared mean, below which a field is constant but for rounding
-RAMP_VARIANCE_MIN = F(1e-16)
-RAMPS_FROM = -2.5  # z-scores between which the ramps stand
-RAMPS_TO = 2.5
 
 
 @compiled
@@ -39,7 +44,7 @@ def standardise(moments, fresh, at, share, value):
     mean = moments[at] + share * gap
     variance = (1.0 - share) * (moments[at + 1] + share * gap * gap)
     fresh[at], fresh[at + 1] = mean, variance
-    if not variance > SPREAD_MIN * mean * mean + 1e-200:
+    if not variance > SPREAD_MIN * mean * mean + VARIANCE_MIN:
         return 0.0
     return min(max((value - mean) / np.sqrt(variance), -Z_MAX), Z_MAX)
 
@@ -58,7 +63,7 @@ def standardise_ramps(plan, moments, fresh, at, share, z, work, out):
     store(fresh, at, mean)
     store(fresh, at + LANES, variance)
     spread = narrow(variance)
-    floor = splat(RAMP_VARIANCE_MIN)
+    floor = splat(F(RAMP_VARIANCE_MIN))
     score = narrow(widen(ramp) - mean) / root(larger(spread, floor))
     score = where_positive(spread - floor, smaller(larger(score, splat(F(-Z_MAX))), splat(F(Z_MAX))))
     if plan.ramps == LANES:

@@ -5,12 +5,9 @@ from typing import NamedTuple, Self
 import numpy as np
 import numpy.typing as npt
 
+from hedge_model.kernel.definitions import FIELD_NUMBERS, HEAD_NUMBERS, RAMP_NUMBERS
 from hedge_model.layout import Layout, padded
 from hedge_model.spec import ModelSpec
-
-FIELD_NUMBERS = 8  # per number field: count, mean, variance, then mean and variance of the z-score
-RAMP_NUMBERS = 32  # per field with ramps: 16 means, 16 variances
-HEAD_NUMBERS = 8  # before them: count, mean and variance of the target, then decay ** (events learned)
 
 
 class Rates(NamedTuple):
