@@ -4,6 +4,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import msgspec
 from simulated_kafka import PARTITIONS
 from simulated_server import Crashed, Wire
 
@@ -85,6 +86,15 @@ class Sender:
             self.poison.add(value)
         self._world.landed("poison" if value else "tombstone", str(value))
         kafka.produce(dice.randrange(PARTITIONS), value)
+
+    def send_unchecked(self) -> None:
+        """A sender of other code appends what the learner refuses: an entry that teaches nothing."""
+        event = msgspec.structs.replace(self.new_event("rest:other"), y="perhaps")
+        try:
+            self._direct.submit(event)
+            self._world.landed("entry that teaches nothing")
+        except (Unavailable, Crashed):
+            self._world.say("nobody knows whether %s is in the log", event.id)
 
     def send(self) -> None:
         """A REST client sends something new, or again what was not acknowledged."""
