@@ -16,7 +16,6 @@ from typing import Any, NoReturn
 import redis
 from rich.console import Console
 
-from odl.cli.demo.audit import audit
 from odl.cli.demo.client import Client
 from odl.cli.demo.display import ReplayProgress, show_report
 from odl.cli.demo.driver import Driver
@@ -103,7 +102,8 @@ def measure(
     args: argparse.Namespace, config: Config, servers: Servers, client: redis.Redis, console: Console
 ) -> Measured:
     """Replay the flights that the log does not hold yet, wait until all is learned, audit."""
-    from hedge_model import ModelSpec
+    from hedge_model import ModelSpec  # what takes seconds to import is not, for `--help` and mistakes
+    from odl.cli.demo.audit import audit
     from odl.cli.demo.figure import draw
     from streaming.producer import FeedbackProducer
 
@@ -129,7 +129,7 @@ def measure(
         bar.show(head.version, at_once=True)
     replicas = [wait_for_replica(rest, url, head.version, servers) for url in servers.replica_urls]
     seconds = time.monotonic() - started
-    console.print("Folding the log offline, twice: `odl replay`, and once more to check every answer ...")
+    console.print("Folding the log offline: `odl replay`, and once more to check every answer ...")
     with offline_replay(servers.redis_url) as replaying:
         audited = audit(log, ModelSpec.from_dict(config.model), scoreboard.scored)
         offline = _result_of(replaying)

@@ -4,13 +4,14 @@ import time
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
-from rich.table import Table
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Column, Table
 
 from odl.cli.demo.report import Check
 from odl.cli.demo.scoreboard import Scoreboard
 
 REFRESH_S = 0.2  # scores cost a millisecond
+DIGEST_SHOWN = 32  # of 64 digits: fits 80 columns
 
 
 class ReplayProgress:
@@ -18,14 +19,13 @@ class ReplayProgress:
 
     def __init__(self, console: Console, scoreboard: Scoreboard, total: int) -> None:
         columns = (
-            TextColumn("[bold]flights"),
-            BarColumn(bar_width=None),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[told]}"),
-            TimeRemainingColumn(),
+            BarColumn(bar_width=None, table_column=Column(ratio=1, min_width=6)),
+            TextColumn("{task.completed:,}/{task.total:,}", table_column=Column(no_wrap=True)),
+            TextColumn("{task.fields[told]}", table_column=Column(no_wrap=True)),
+            TimeRemainingColumn(compact=True, elapsed_when_finished=True),
         )
         self._scoreboard = scoreboard
-        self._progress = Progress(*columns, console=console)
+        self._progress = Progress(*columns, console=console, expand=True)
         self._task: TaskID = self._progress.add_task("flights", total=total, told="")
         self._started = self._shown = time.monotonic()
 
@@ -45,11 +45,11 @@ class ReplayProgress:
         self._shown = now
         scores = self._scoreboard.running.scores()
         per_second = scores.events / max(now - self._started, 1e-9)
-        told = f"[cyan]{per_second:,.0f}/s[/]  version [bold]{version:,}[/]"
+        told = f"[cyan]{per_second:,.0f}/s[/] version [bold]{version:,}[/]"
         if scores.accuracy is not None and scores.log_loss is not None:
-            told += f"  accuracy {scores.accuracy:.3f}  log-loss {scores.log_loss:.3f}"
+            told += f" acc {scores.accuracy:.3f} loss {scores.log_loss:.3f}"
         if scores.auc is not None:
-            told += f"  AUC {scores.auc:.3f}"
+            told += f" AUC {scores.auc:.3f}"
         self._progress.update(self._task, completed=scores.events, told=told)
 
 
@@ -77,8 +77,8 @@ def show_report(console: Console, found: dict[str, Any], results: list[Check]) -
     console.print(table)
     replicas = Table("replica", "version", "digest", title="Same version, same bits", title_justify="left")
     for replica in found["replicas"]:
-        replicas.add_row(replica["id"], f"{replica['version']:,}", replica["digest"])
-    replicas.add_row("odl replay (offline)", f"{found['version']:,}", found["offline_digest"])
+        replicas.add_row(replica["id"], f"{replica['version']:,}", replica["digest"][:DIGEST_SHOWN])
+    replicas.add_row("odl replay (offline)", f"{found['version']:,}", found["offline_digest"][:DIGEST_SHOWN])
     console.print(replicas)
     for check in results:
         mark = "[green]holds[/]" if check.holds else "[bold white on red] FAILS [/]"
