@@ -3,16 +3,17 @@
 None of these exists in the product. A rule whose absence goes unnoticed is either not needed or not tested.
 """
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer
 from hash_learner import HashLearner
 from parts import Parts
-from processes import SimulatedReplica
+from processes import SimulatedConsumer, SimulatedReplica
 from senders import Sender
-from simulated_kafka import TOPIC
+from simulated_kafka import SimulatedClient
 from simulated_server import Server
 
 from odl.actor import Actor
@@ -21,7 +22,9 @@ from odl.follower import Follower
 from odl.lock import Lease
 from odl.log import Append, Appended, Head, next_chain
 from odl.mailbox import Predict
-from odl.memory import MemoryLock
+from odl.memory import MemoryLock, MemorySnapshots
+from odl.snapshots import Snapshot
+from streaming.consumer import _Step
 from streaming.source import Positions, Start
 
 
@@ -54,6 +57,31 @@ class TrimBeforeVerify(Server):
         for version in removed:
             del state.entries[version]
         return len(removed)
+
+
+class UnverifiedSnapshots(MemorySnapshots):
+    """Makes visible what was written without looking at it, so that trimming relies on damaged bytes."""
+
+    def save(self, snapshot: Snapshot, data: bytes, lease: Lease) -> None:
+        sha256 = hashlib.sha256(data).hexdigest()
+        super().save(replace(snapshot, sha256=sha256, size_bytes=len(data)), data, lease)
+
+
+class PassesFirst(SimulatedConsumer):
+    """Moves the position before the dead letter is stored."""
+
+    def _store(self, steps: Sequence[_Step]) -> None:
+        self._append(steps)
+        letters = [step.letter for step in steps if step.letter is not None]
+        if letters:
+            self._patience.until_done("dead-letter topic", lambda: self._dead_letters.write(letters))
+
+
+class AnySnapshot(Follower):
+    """Starts from the newest snapshot, whether or not the log still holds that history."""
+
+    def _is_here(self, snapshot: Snapshot) -> bool:
+        return True
 
 
 class VersionOnly(Follower):
@@ -112,9 +140,8 @@ class LatestPositions(Positions):
     def find(self, consumer: Consumer, partition: int) -> Start:
         start = super().find(consumer, partition)
         if start.stored is None:
-            target = TopicPartition(TOPIC, partition)
-            _, high = consumer.get_watermark_offsets(target, timeout=1.0, cached=False)
-            return replace(start, offset=high)
+            assert isinstance(consumer, SimulatedClient)
+            return replace(start, offset=consumer.ends[partition])
         return start
 
 
@@ -152,6 +179,9 @@ MUTANTS: Mapping[str, Parts] = {
     "learn_before_test": Parts(learner=LearnsFirst),
     "unfenced_lock": Parts(lock=UnfencedLock),
     "trim_before_verify": Parts(server=TrimBeforeVerify),
+    "unverified_snapshots": Parts(snapshots=UnverifiedSnapshots),
+    "dead_letter_after_its_position": Parts(consumer=PassesFirst),
+    "any_snapshot": Parts(follower=AnySnapshot),
     "silent_rewind": Parts(follower=SilentRewind),
     "rest_not_in_kafka": Parts(is_direct=True),
 }

@@ -3,13 +3,13 @@
 from dataclasses import dataclass
 
 from hash_learner import HashLearner
-from processes import SimulatedReplica
+from processes import SimulatedConsumer, SimulatedReplica
 from senders import Sender
 from simulated_server import Server
 
 from odl.actor import Actor
 from odl.follower import Follower
-from odl.memory import MemoryLock
+from odl.memory import MemoryLock, MemorySnapshots
 from streaming.source import Positions
 
 
@@ -19,6 +19,8 @@ class Parts:
 
     server: type[Server] = Server
     lock: type[MemoryLock] = MemoryLock
+    snapshots: type[MemorySnapshots] = MemorySnapshots
+    consumer: type[SimulatedConsumer] = SimulatedConsumer
     positions: type[Positions] = Positions
     follower: type[Follower] = Follower
     actor: type[Actor] = Actor

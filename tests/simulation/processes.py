@@ -9,7 +9,7 @@ from confluent_kafka import TopicPartition
 from hash_learner import HashLearner, HashSchema
 from history import require
 from simulated_kafka import TOPIC, SimulatedClient
-from simulated_server import SnapshotWire, Wire
+from simulated_server import Crashed, SnapshotWire, Wire
 
 from odl.actor import Actor, ReplicaSettings
 from odl.errors import Unavailable
@@ -48,7 +48,10 @@ class DeadLetterTopic:
         world = self._world
         world.go_on()
         fault = world.dice.random() if world.faulty else 1.0
-        if fault >= 0.05:
+        if fault < 0.03:
+            world.landed("crash before", "dead letter")
+            raise Crashed
+        if fault >= 0.06:
             world.dead_values.update(letter.value for letter in letters)
         if fault < 0.1:
             world.landed("dead letter unconfirmed")

@@ -80,6 +80,11 @@ class SimulatedClient:
         self._kafka = world.kafka
         self.next: dict[int, int] = {}  # assigned partition -> offset to read next
 
+    @property
+    def ends(self) -> list[int]:
+        """Where each partition ends."""
+        return self._kafka.ends
+
     def _reach(self) -> None:
         self._world.go_on()
         if self._world.faulty and self._world.dice.random() < 0.03:

@@ -9,6 +9,7 @@ from parts import Parts
 from world import World
 
 TRACE_LINES_MAX = 400
+UNEXPECTED = "a process died of an unexpected"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,8 @@ def run_one(seed: int, parts: Parts | None = None, *, tell: bool = False) -> Run
         world.run()
     except Violation as error:
         violation = str(error)
+    except Exception as error:  # noqa: BLE001 - whatever a process dies of is a finding, shown with its seed
+        violation = f"{UNEXPECTED} {type(error).__name__}: {error}"
     return Run(seed, violation, world.counts, world.lines or [])
 
 

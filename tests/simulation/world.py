@@ -13,13 +13,12 @@ from typing import Any
 
 from history import History
 from parts import Parts
-from processes import SimulatedConsumer, SimulatedReplica
+from processes import SimulatedReplica
 from simulated_kafka import PARTITIONS, SimulatedKafka
 from simulated_server import Backup, Crashed, SnapshotWire, Wire
 from verdict import check, settle
 
 from odl.errors import DamagedSnapshot, Fenced, LogMissing, Unavailable
-from odl.memory import MemorySnapshots
 from odl.snapshotter import save_now
 
 STEPS = 150  # about 100 events: enough for every fault to meet every other within a few hundred seeds
@@ -54,19 +53,25 @@ class World:
         self._away_until = 0.0
         self.history = History()
         self.lock = self.parts.lock(lambda: int(self.now * 1000))
-        self.snapshots = MemorySnapshots(self.lock)
+        self.snapshots = self.parts.snapshots(self.lock)
         self.server = self.parts.server(self.snapshots, self.history, self.parts.ids_max)
         self.server.create()
         self.kafka = SimulatedKafka(self)
         self.sender = self.parts.sender(self)
-        self.consumers = [SimulatedConsumer(self, f"consumer {name}") for name in "AB"]
+        self.consumers = [self.parts.consumer(self, f"consumer {name}") for name in "AB"]
         self.replicas = [self.parts.replica(self, f"replica {number}") for number in (1, 2)]
         self._made = len(self.replicas)
         self._backups: list[Backup] = [self.server.backup()]
         self._actions = self._weigh_actions()
 
     def _weigh_actions(self) -> list[Callable[[], None]]:
-        often = [self.consume] * 8 + [self.replicate] * 6 + [self.ask] * 4 + [self.sender.send] * 4
+        often = (
+            [self.consume] * 8
+            + [self.replicate] * 6
+            + [self.ask] * 2
+            + [self.consume_and_ask] * 3
+            + [self.sender.send] * 4
+        )
         seldom = [self.rebalance, self.snapshot, self.trim, self.deliver_late, self.go_away]
         seldom += [self.snapshot] * 3 + [self.sender.feed_twice, self.sender.feed_poison, self.restart]
         actions = often + [self.sender.feed_kafka] * 4 + seldom
@@ -144,7 +149,7 @@ class World:
         consumer = self.consumers[number]
         self.say("%s", consumer.name)
         if not self._step(consumer, step):
-            self.consumers[number] = SimulatedConsumer(self, consumer.name)
+            self.consumers[number] = self.parts.consumer(self, consumer.name)
 
     def rebalance(self) -> None:
         """A partition is given or taken; a consumer that keeps one while another has it is a zombie."""
@@ -186,6 +191,13 @@ class World:
         replica = self.dice.choice(self.replicas)
         replica.question()
         self.say("%s is asked", replica.name)
+
+    def consume_and_ask(self) -> None:
+        """Somebody who has seen that something was appended asks every replica."""
+        self.consume()
+        for replica in self.replicas:
+            replica.question()
+        self.say("everybody is asked")
 
     def snapshot(self) -> None:
         """A replica saves itself, or finds that another one is at it."""
