@@ -4,7 +4,7 @@ BIN := .venv/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint format bench lock clean
+.PHONY: help install demo test lint format simulate bench lock clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -36,6 +36,9 @@ lint: install ## ruff and mypy
 format: install ## rewrite to the one format
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
+
+simulate: install ## replay one simulated run of the protocol with its trace (SEED=1)
+	@$(BIN)/python tests/simulation/run.py --seed $(or $(SEED),1)
 
 bench: install ## print the benchmarks' ratios and write build/bench/*.json
 	@for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python $$file --json build/bench/$$(basename $$file .py).json || exit 1; done
