@@ -169,7 +169,8 @@ class SnapshotWire:
         if world.faulty and world.dice.random() < 0.1:
             world.landed("snapshot damaged", f"version {snapshot.version}")
             data = data[:-1] + bytes([data[-1] ^ 1])
-        world.snapshots.save(snapshot, data, lease)
+        # The record's date is the only thing in it that another run of the seed would not repeat.
+        world.snapshots.save(replace(snapshot, created_ms=int(world.now * 1000)), data, lease)
         world.history.check_write("a snapshot", lease)
         world.say("snapshot of version %s under lease %s", snapshot.version, lease.token)
 

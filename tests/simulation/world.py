@@ -202,8 +202,13 @@ class World:
     def snapshot(self) -> None:
         """A replica saves itself, or finds that another one is at it."""
         replica = self.dice.choice(self.replicas)
-        if replica.is_busy or replica.follower.fold.version == 0:
+        version, head = replica.follower.fold.version, self.server.head_now
+        if replica.is_busy or version == 0 or head is None:
             return
+        # As the snapshotter does: an older one than there is would push out what trimming relied on.
+        for kept in self.snapshots.list():
+            if kept.version >= version and self.history.is_within(kept.chain, head.chain):
+                return
         try:
             save_now(replica, SnapshotWire(self), self.lock, self.parts.learner.from_bytes)  # type: ignore[arg-type]
         except Fenced:
