@@ -152,7 +152,8 @@ class HedgeNetwork(keras.Model):  # type: ignore[misc]  # Keras is published wit
         prediction = self._mixture(said)
         variables = self.trainable_variables
         self.optimizer.apply(tape.gradient(objective, variables), variables)
-        self.alpha.assign(reweighed(self.spec, self.alpha, losses))
+        judged = hedge_losses(self.spec, losses, 2 * keras.ops.min(losses))  # losses: half the squared errors
+        self.alpha.assign(reweighed(self.spec, self.alpha, judged))
         return self._report(x, y, prediction, weight, objective)
 
     def test_step(self, data: Any) -> dict[str, Any]:

@@ -89,9 +89,9 @@ class FactoredRMS(keras.layers.Layer):  # type: ignore[misc]  # Keras is publish
         return {**super().get_config(), **sizes, "learning_rate": self.learning_rate, "decay": self.decay}
 
     def least_error(self) -> Any:
-        """Least running mean square error of any head, as it will be corrected at the event under way."""
-        heads = self.hidden_layers + 1
-        return keras.ops.min(self.error_square) * heads**2 / self._correction(self.decayed * self.decay)
+        """Least running mean square error of any head before the event under way; 0 before the first."""
+        heads, held = self.hidden_layers + 1, self._correction(self.decayed)  # heads carry 1 / heads each
+        return keras.ops.min(self.error_square) * heads**2 / keras.ops.where(held > 0, held, 1.0)
 
     def descend(
         self, hidden: list[Any], heads: list[Any], activations: list[Any], by_sums: list[Any]
