@@ -109,9 +109,7 @@ class EmbeddedRedis:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                pass_fds=(
-                    lock.fileno(),
-                ),  # the directory stays locked for exactly as long as the server lives
+                pass_fds=(lock.fileno(),),  # so the directory stays locked for as long as the server lives
                 start_new_session=True,
             )
 

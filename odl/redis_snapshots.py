@@ -13,9 +13,9 @@ from odl.redis_keys import RedisKeys
 from odl.redis_script import RedisScript, transact
 from odl.snapshots import KEEP, Snapshot, check_bytes
 
-PIECE_BYTES = (
-    1 << 20
-)  # tens of MB in one command would keep predictions waiting; 1 MiB takes about a millisecond
+# One command of tens of MB would keep predictions waiting; between pieces they get their turn. Readers count
+# in the same size as writers.
+PIECE_BYTES = 1 << 20
 UNCOMMITTED_MS = 600_000  # what a writer that died left behind goes by itself; longer than any save
 
 
@@ -39,11 +39,13 @@ class RedisSnapshots:
         name: str,
         keep: int = KEEP,
         *,
+        piece_bytes: int = PIECE_BYTES,
         new_blob_id: Callable[[], str] = lambda: uuid.uuid4().hex,
     ) -> None:
         self._client = client
         self._keys = RedisKeys(name)
         self._keep = keep
+        self._piece_bytes = piece_bytes
         self._new_blob_id = new_blob_id
         self._commit = RedisScript(client, "commit_snapshot")
 
@@ -51,9 +53,9 @@ class RedisSnapshots:
         check_bytes(snapshot, data)
         record = _Record(snapshot, f"{snapshot.version}-{self._new_blob_id()}")
         blob = self._keys.blob(record.blob)
-        for number in range(_pieces(snapshot)):
-            start = number * PIECE_BYTES
-            piece = ("HSET", blob, str(number), data[start : start + PIECE_BYTES])
+        for number in range(self._pieces(snapshot)):
+            start = number * self._piece_bytes
+            piece = ("HSET", blob, str(number), data[start : start + self._piece_bytes])
             transact(self._client, piece, ("PEXPIRE", blob, str(UNCOMMITTED_MS)))
         check_bytes(snapshot, self._bytes(record))
         old = self._outlived(snapshot)
@@ -99,9 +101,8 @@ class RedisSnapshots:
 
     def _bytes(self, record: _Record) -> bytes:
         blob = self._keys.blob(record.blob)
-        commands = (("HGET", blob, str(number)) for number in range(_pieces(record.snapshot)))
+        commands = (("HGET", blob, str(number)) for number in range(self._pieces(record.snapshot)))
         return b"".join(transact(self._client, command)[0] or b"" for command in commands)
 
-
-def _pieces(snapshot: Snapshot) -> int:
-    return max(1, -(-snapshot.size_bytes // PIECE_BYTES))  # one at least: a blob is there or it is not
+    def _pieces(self, snapshot: Snapshot) -> int:
+        return max(1, -(-snapshot.size_bytes // self._piece_bytes))  # one at least: a blob is there or not

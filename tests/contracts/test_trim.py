@@ -35,9 +35,12 @@ def fill(log: Log, count: int, tag: str = "") -> None:
 def save(storage: Any, version: int, lease: Lease, **other: str) -> None:
     """A snapshot at that version of the log as it is now."""
     found = storage.log.read(version - 1, 1)
-    record = {"chain": found.entries[-1].chain, "log_id": found.head.log_id, "fold_id": "fold"} | other
-    sha256 = hashlib.sha256(b"x").hexdigest()
-    snapshot = Snapshot(version, digest="d", sha256=sha256, size_bytes=1, created_ms=0, **record)
+    record = {"chain": found.entries[-1].chain, "log_id": found.head.log_id, "fold_id": "fold"}
+    snapshot = Snapshot(
+        **({"version": version, "digest": "d", "sha256": hashlib.sha256(b"x").hexdigest()} | record | other),
+        size_bytes=1,
+        created_ms=0,
+    )
     storage.snapshots.save(snapshot, b"x", lease)
 
 
@@ -78,6 +81,7 @@ def test_one_snapshot_is_not_enough(log_storage: Any, log: Log, lease: Lease) ->
         with pytest.raises(ValueError, match="two visible snapshots"):
             log.trim(450, "fold", lease)
     save(log_storage, 480, lease)  # the same one again
+    save(log_storage, 480, lease, digest="other")  # another one at that version
     with pytest.raises(ValueError, match="two visible snapshots"):
         log.trim(450, "fold", lease)
     assert log.trim(400, "fold", lease) > 0

@@ -14,7 +14,7 @@ from redis.retry import Retry
 from redis_proxy import RedisProxy
 
 from odl.embedded_redis import EmbeddedRedis
-from odl.errors import Fenced, Unavailable
+from odl.errors import DamagedSnapshot, Fenced, Unavailable
 from odl.lock import Lease
 from odl.redis_connection import connect
 from odl.redis_keys import RedisKeys
@@ -22,11 +22,16 @@ from odl.redis_lock import RedisLock
 from odl.redis_snapshots import UNCOMMITTED_MS, RedisSnapshots
 from odl.snapshots import Snapshot
 
-DATA = random.Random(2).randbytes(2_500_000)
+DATA = random.Random(2).randbytes(2_500)
+PIECE_BYTES = 1_000  # three pieces
 
 
 def snapshot_of(version: int, data: bytes = DATA) -> Snapshot:
     return Snapshot(version, "c", "log", "fold", "d", hashlib.sha256(data).hexdigest(), len(data), 0)
+
+
+def store_of(client: redis.Redis, name: str, **settings: Any) -> RedisSnapshots:
+    return RedisSnapshots(client, name, piece_bytes=PIECE_BYTES, **settings)
 
 
 @pytest.fixture
@@ -54,7 +59,7 @@ def blobs(client: redis.Redis, keys: RedisKeys) -> list[bytes]:
 def test_visible_bytes_never_expire_and_dropped_ones_are_gone(
     redis_client: redis.Redis, model_name: str, keys: RedisKeys, lease: Lease
 ) -> None:
-    store = RedisSnapshots(redis_client, model_name, keep=2)
+    store = store_of(redis_client, model_name, keep=2)
     for version in range(1, 5):
         store.save(snapshot_of(version), DATA, lease)
     assert len(blobs(redis_client, keys)) == 2
@@ -64,7 +69,7 @@ def test_visible_bytes_never_expire_and_dropped_ones_are_gone(
 def test_a_fenced_writer_leaves_no_bytes(
     redis_client: redis.Redis, model_name: str, keys: RedisKeys, lease: Lease
 ) -> None:
-    store = RedisSnapshots(redis_client, model_name)
+    store = store_of(redis_client, model_name)
     with pytest.raises(Fenced):
         store.save(snapshot_of(1), DATA, Lease("test", lease.token - 1))
     assert blobs(redis_client, keys) == []
@@ -78,23 +83,23 @@ def test_what_a_writer_that_died_left_behind_expires(
         client.ping()
         proxy.hold = True
         with pytest.raises(Unavailable):
-            RedisSnapshots(client, model_name).save(snapshot_of(1), DATA, lease)
+            store_of(client, model_name).save(snapshot_of(1), DATA, lease)
     [blob] = blobs(redis_client, keys)
     assert 0 < redis_client.pttl(blob) <= UNCOMMITTED_MS
-    assert RedisSnapshots(redis_client, model_name).list() == []
+    assert store_of(redis_client, model_name).list() == []
 
 
 def test_a_save_survives_the_loss_of_any_reply(
     valkey: EmbeddedRedis, redis_client: redis.Redis, model_name: str, keys: RedisKeys, lease: Lease
 ) -> None:
     """Whichever it is: the newest two snapshots are visible, their bytes are whole and stay."""
-    store = RedisSnapshots(redis_client, model_name, keep=2)
+    store = store_of(redis_client, model_name, keep=2)
     store.save(snapshot_of(1), DATA, lease)
     for lost in itertools.count(1):
         older, newer = snapshot_of(lost), snapshot_of(lost + 1)
         losing = Losing(lost)
         with losing.client(valkey.port) as client:
-            RedisSnapshots(client, model_name, keep=2).save(newer, DATA, lease)
+            store_of(client, model_name, keep=2).save(newer, DATA, lease)
         assert store.list() == [newer, older]
         assert store.load(newer) == store.load(older) == DATA
         stored = [blob for blob in blobs(redis_client, keys) if redis_client.pttl(blob) == -1]
@@ -107,7 +112,7 @@ def test_a_save_survives_the_loss_of_any_reply(
 def test_a_save_whose_lease_ends_at_any_lost_reply_is_visible_or_fenced_never_both(
     valkey: EmbeddedRedis, redis_client: redis.Redis, model_name: str
 ) -> None:
-    store, lock = RedisSnapshots(redis_client, model_name), RedisLock(redis_client, model_name)
+    store, lock = store_of(redis_client, model_name), RedisLock(redis_client, model_name)
     outcomes = []
     for lost in itertools.count(1):
         lease = lock.acquire("test", 60_000)
@@ -122,7 +127,7 @@ def test_a_save_whose_lease_ends_at_any_lost_reply_is_visible_or_fenced_never_bo
         losing = Losing(lost, end)
         try:
             with losing.client(valkey.port) as client:
-                RedisSnapshots(client, model_name).save(snapshot_of(lost), DATA, lease)
+                store_of(client, model_name).save(snapshot_of(lost), DATA, lease)
             outcomes.append("visible")
         except Fenced:
             outcomes.append("fenced")
@@ -134,6 +139,41 @@ def test_a_save_whose_lease_ends_at_any_lost_reply_is_visible_or_fenced_never_bo
         lock.release(lease)
     assert outcomes[:-2] == ["fenced"] * (len(outcomes) - 2)
     assert outcomes[-2:] == ["visible", "visible"], "the reply of the commit was lost; none was"
+
+
+@pytest.mark.parametrize("vanish", [False, True], ids=["change", "vanish"])
+def test_bytes_that_change_or_vanish_before_they_are_committed_are_found(
+    valkey: EmbeddedRedis,
+    redis_client: redis.Redis,
+    model_name: str,
+    keys: RedisKeys,
+    lease: Lease,
+    vanish: bool,
+) -> None:
+    store = store_of(redis_client, model_name)
+    outcomes = []
+    for lost in itertools.count(1):
+        blob_id = str(lost)
+        blob = keys.blob(f"{lost}-{blob_id}")
+
+        def harm(blob: str = blob) -> None:
+            if redis_client.hlen(blob) == 3 and redis_client.pttl(blob) > 0:  # written, not committed
+                redis_client.delete(blob) if vanish else redis_client.hset(blob, "0", b"damaged")
+
+        losing = Losing(lost, harm)
+        with losing.client(valkey.port) as client:
+            writer = store_of(client, model_name, new_blob_id=lambda blob_id=blob_id: blob_id)
+            try:
+                writer.save(snapshot_of(lost), DATA, lease)
+                outcomes.append("visible")
+            except DamagedSnapshot:
+                outcomes.append("damaged")
+        assert (snapshot_of(lost) in store.list()) == (outcomes[-1] == "visible")
+        if vanish and outcomes[-1] == "visible":
+            assert store.load(snapshot_of(lost)) == DATA
+        if losing.left > 0:
+            break
+    assert "damaged" in outcomes and outcomes[-1] == "visible"
 
 
 class Losing:
