@@ -37,7 +37,7 @@ SUMMER_MIN = -4 * 60  # New York's offset from UTC while daylight saving time is
 # daylight saving time.
 ATLANTIC = (-4, False)
 # Running late rates: minutes after which an outcome counts half. Weather at an airport changes faster than
-# the state of an airline.
+# the state of an airline. Chosen among 60, 120, 240 and 720 on the first 130,000 flights.
 HALF_LIFE_MIN = {"origin": 60, "carrier": 240, "dest": 240}
 PRIOR_WEIGHT = 2.0  # outcomes' worth of the long-run rate, so that one late flight is no rate of 1
 
