@@ -10,6 +10,11 @@ True
 200
 >>> HedgeLearner.from_bytes(learner.to_bytes()).digest() == learner.digest()
 True
+>>> import copy
+>>> twin = copy.deepcopy(learner)
+>>> twin.learn_one({"age": 12, "city": "Rome"}, "no")
+>>> twin.version, learner.version
+(201, 200)
 """
 
 from collections.abc import Sequence
@@ -152,6 +157,16 @@ class HedgeLearner:
         """Weight of each depth in the prediction, depth 0 first."""
         weights: list[float] = self._state.views["alpha"][: self._state.plan.heads].tolist()
         return weights
+
+    def plot(self, ax: Any = None) -> Any:
+        """Draw the weights of the depths as bars; the matplotlib axes."""
+        from hedge_model.plot import plot_depth_weights
+
+        return plot_depth_weights(self.depth_weights(), ax)
+
+    def __reduce__(self) -> tuple[Any, tuple[bytes]]:
+        # A plain copy would part arrays that are views of each other.
+        return type(self).from_bytes, (self.to_bytes(),)
 
     def weights(self) -> dict[str, Floats]:
         """The dense weights under their names in the network (see `hedge_model.layout.unpadded`)."""
