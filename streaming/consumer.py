@@ -243,6 +243,17 @@ class FeedbackConsumer:
             logger.error("topic '%s' was re-created: reading the new one from its beginning", self._name)
             for partition in list(self._places):
                 self._reposition(partition)
+            return
+        self._check_history()
+
+    def _check_history(self) -> None:
+        """Go back where the log lost what was stored: on a quiet partition no append would tell."""
+        positions = self._patience.until_done("positions", self._log.positions)
+        for partition, place in list(self._places.items()):
+            stored = positions.get(place.source)
+            if stored != place.prev:
+                logger.warning("%s: the log stands at %s, not at %s", place.source, stored, place.prev)
+                self._reposition(partition)
 
     def _place(self, partition: int) -> Start:
         start = self._patience.until_done(

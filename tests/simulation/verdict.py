@@ -7,8 +7,6 @@ from history import require
 from senders import number_of
 from simulated_kafka import PARTITIONS
 
-from streaming.message import encode_value
-
 if TYPE_CHECKING:
     from world import World
 
@@ -25,8 +23,6 @@ def settle(world: "World") -> None:
     while world.sender.unacknowledged:
         world.sender.again(world.sender.unacknowledged.pop())
     for partition in range(PARTITIONS):
-        # A consumer learns from its next append that the log lost what came before.
-        world.kafka.produce(partition, encode_value(world.sender.new_event()))
         if not any(partition in consumer.assigned for consumer in world.consumers):
             world.consumers[partition].assign(partition)
     for consumer in world.consumers:

@@ -110,6 +110,18 @@ def test_a_log_that_lost_its_tail_is_filled_again(stream, wait_for_counts):
     assert running.consumer.stats().gaps > 0
 
 
+def test_a_log_that_lost_its_tail_is_filled_again_when_nothing_new_arrives(stream):
+    ids = stream.produce(0, 50)
+    stream.start(identity_check_s=0.1)
+    stream.wait_for_version(50)
+    kept = stream.log.remember()
+    ids += stream.produce(50, 80)
+    stream.wait_for_version(80)
+    stream.log.rewind(kept)
+    stream.wait_for_version(80)
+    assert stream.log.ids() == ids
+
+
 def test_a_log_that_is_gone_is_created_and_filled_from_the_beginning(
     stream, caplog, wait_until, wait_for_counts
 ):
