@@ -22,6 +22,7 @@ from seldon.app import App
 from seldon.assembly import open_service
 from seldon.service import Service
 
+PORT_MAX = 65_535
 BACKLOG = 1024  # connections waiting to be accepted
 DRAIN_SECONDS_MAX = 3.0  # requests that arrived may finish; with what follows, the process leaves in 5
 SETTLE_SECONDS = 0.2  # granian's threads let go of the interpreter before it ends
@@ -54,6 +55,8 @@ class _Granian(Server):  # type: ignore[misc]  # granian's types are not followe
 
 def listen(host: str, port: int) -> socket.socket:
     """A listening socket; port 0 picks a free one. Raises `Misconfigured` when it cannot be had."""
+    if not 0 <= port <= PORT_MAX:  # the system would take it modulo 65536
+        raise Misconfigured(f"expected a port from 0 to {PORT_MAX}, received {port}: choose another --port")
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE

@@ -81,3 +81,10 @@ def test_a_model_setting_out_of_range(
     finally:
         redis.stop()
     assert "hidden_layers from 0 to 64" in error
+
+
+def test_a_port_that_cannot_be(model: Path, nobody: str, capsys: pytest.CaptureFixture[str]) -> None:
+    error = refusal(
+        capsys, "serve", "--model", str(model), "--redis", f"redis://{nobody}/0", "--port", "70000"
+    )
+    assert "port from 0 to 65535, received 70000" in error
