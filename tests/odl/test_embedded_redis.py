@@ -55,6 +55,8 @@ def test_stopping_twice_is_harmless(tmp_path: Path) -> None:
     server = EmbeddedRedis(tmp_path)
     server.stop()
     server.stop()
+    with socket.socket() as probe:
+        assert probe.connect_ex(("127.0.0.1", server.port)) != 0
 
 
 def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:

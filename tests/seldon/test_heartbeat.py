@@ -33,6 +33,8 @@ def test_who_stops_says_goodbye(bench) -> None:
 
 def test_a_replica_that_is_gone_does_not_end_the_thread_with_an_error(bench) -> None:
     bench.replica.stop()
-    heartbeat = Heartbeat(bench.replica, MemoryReplicas(), "")
+    replicas = MemoryReplicas()
+    heartbeat = Heartbeat(bench.replica, replicas, "")
     heartbeat.start()
     heartbeat.stop()
+    assert replicas.list() == []
