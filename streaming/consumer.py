@@ -13,6 +13,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
@@ -140,16 +141,18 @@ class FeedbackConsumer:
         except KafkaException as error:
             raise Misconfigured(f"Kafka settings were refused: {error.args[0].str()}") from error
         try:
-            self._patience.until_done("topic", self._positions.identify)
-            self._consumer.subscribe(
-                [self._name], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_revoke
-            )
-            while not self._patience.is_stopped:
-                self._turn()
+            with closing(self._consumer):  # which may still call `_on_assign`
+                self._patience.until_done("topic", self._positions.identify)
+                self._consumer.subscribe(
+                    [self._name],
+                    on_assign=self._on_assign,
+                    on_revoke=self._on_revoke,
+                    on_lost=self._on_revoke,
+                )
+                while not self._patience.is_stopped:
+                    self._turn()
         except Stopped:
-            pass
-        finally:
-            self._consumer.close()
+            logger.debug("stopped while waiting")
 
     # Reading
 
