@@ -1,12 +1,14 @@
 """The compiled fold bound to one state: one event or many, growing where an event needs it."""
 
-from collections.abc import Sequence
+from array import array
+from collections.abc import Iterable, Sequence
 from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 
 from hedge_model.encoder import Encoder, Features
+from hedge_model.kernel.batch import fold_events
 from hedge_model.kernel.fold import DONE, LEARN, NEEDS_CLASS, NEEDS_COLUMN, NOT_FINITE, PREDICT, fold
 from hedge_model.layout import Floats
 from hedge_model.spec import ModelSpec
@@ -71,6 +73,46 @@ class Fold:
             elif reason == NEEDS_COLUMN:
                 self._grow_missing(events_of(rows, self.encoder.slots, at))
         return out
+
+    def run(self, events: Iterable[tuple[Features, float, float]]) -> npt.NDArray[np.float64]:
+        """Predict, then learn events (x, label, weight) one after the other, up to the first that the state
+        has to grow for or that cannot be learned; the predictions of those that were learned, [n, C]."""
+        encoder, state = self.encoder, self.state
+        numbers, labels, weights = array("d"), array("d"), array("d")
+        rows, counts, present = array("q"), array("q"), array("q")
+        for x, label, weight in events:
+            try:
+                is_new = encoder.read(x)
+            except ValueError:
+                break
+            if is_new or (encoder.rows and not state.touched.size):
+                break
+            numbers += encoder.values
+            rows.extend(encoder.rows)
+            counts.append(len(encoder.rows))
+            present.append(encoder.present)
+            labels.append(label)
+            weights.append(weight)
+        out = np.zeros((len(labels), state.layout.classes))
+        if not labels:
+            return out
+        rows.append(0)  # an empty array could not share memory
+        taken, _, not_finite = fold_events(
+            LEARN | PREDICT,
+            *self._arrays,
+            state.plan.category_list,
+            np.frombuffer(rows, np.int64),
+            np.frombuffer(counts, np.int64),
+            self._fields,
+            np.frombuffer(numbers, np.float64).reshape(len(labels), -1),
+            np.frombuffer(present, np.int64),
+            np.frombuffer(labels, np.float64),
+            np.frombuffer(weights, np.float64),
+            out,
+        )
+        state.updates_not_finite += not_finite
+        state.version += taken
+        return out[:taken]
 
     def know(self, numbers: Sequence[str], categories: Sequence[str]) -> None:
         """Make fields known, with columns for the numbers."""

@@ -17,7 +17,7 @@ True
 (201, 200)
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Self, TypeAlias
 
 import numpy as np
@@ -117,6 +117,15 @@ class HedgeLearner:
     def prequential_one(self, x: Features, y: Label, weight: float = 1.0) -> Prediction:
         """The prediction before learning, then learn: the bits of `predict_one` and `learn_one`."""
         return self._learn(x, y, weight, BOTH)
+
+    def prequential_batch(self, events: Sequence[tuple[Features, Label, float]]) -> list[Prediction]:
+        """`prequential_one` of events (x, y, weight), one after the other in compiled code, up to the
+        first that brings something new (a field, a class) or is refused; the predictions of those learned."""
+        predicted = self._fold.run(self._labelled(events)).tolist()
+        if self.spec.task == "regression":
+            return [row[0] for row in predicted]
+        classes = self._state.classes
+        return [dict(zip(classes, row, strict=True)) for row in predicted]
 
     def skip_one(self) -> None:
         """Pass an entry that teaches nothing: version + 1."""
@@ -229,6 +238,19 @@ class HedgeLearner:
         self._fold.grow_class(name)
         self._fold.learn(x, self._index[name], weight, LEARN)
         return prediction
+
+    def _labelled(
+        self, events: Iterable[tuple[Features, Label, float]]
+    ) -> Iterator[tuple[Features, float, float]]:
+        """Events with their labels as numbers, up to the first whose label is new or refused."""
+        for x, y, weight in events:
+            try:
+                label = self._label(y)
+            except ValueError:
+                return
+            if label is None or not 0.0 < weight < np.inf:
+                return
+            yield x, label, weight
 
     def _label(self, y: Label) -> float | None:
         """Class index, None for a class that is not known yet; or the target."""
