@@ -14,15 +14,28 @@ setting is found at start.
 import re
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
-from odl.actor import Count, ReplicaSettings
+from odl.actor import Count, Positive, ReplicaSettings
 from odl.errors import Misconfigured
 from odl.log import IDS_MAX
 
 NAME = re.compile(r"[a-z0-9-]{1,100}")
+
+
+Group = Literal["health", "metrics", "status"]  # of paths that show and change nothing
+OPEN_ALL: tuple[Group, ...] = ("health", "metrics", "status")
+
+
+class ServeSettings(ReplicaSettings, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The `[serve]` table: how the replica serves, and what its server lets in."""
+
+    feedback_per_second_max: Positive | None = None  # events by REST of one source; left out: no bound
+    feedback_burst_max: Count = 1_000  # events that a source may send at once after a pause
+    # answered without a token where tokens are required: probes and Prometheus often cannot send one
+    open: tuple[Group, ...] = OPEN_ALL
 
 
 class KafkaSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -47,7 +60,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
     name: str  # a-z, 0-9 and -; names the log, {odl:<name>}
     model: dict[str, Any]  # what the learner's spec takes; odl itself does not look inside
-    serve: ReplicaSettings = ReplicaSettings()
+    serve: ServeSettings = ServeSettings()
     kafka: KafkaSettings = KafkaSettings()
     log: LogSettings = LogSettings()
 
@@ -93,7 +106,7 @@ def parse_config(text: str, origin: str = "the model file") -> Config:
 
 TABLES: dict[str, type[msgspec.Struct]] = {
     "": Config,
-    "serve": ReplicaSettings,
+    "serve": ServeSettings,
     "kafka": KafkaSettings,
     "log": LogSettings,
 }

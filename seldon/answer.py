@@ -27,6 +27,12 @@ class Failure:
     body: Json  # Seldon's Status
     retry_after_s: int = 0  # 0: trying again does not help
 
+    @property
+    def headers(self) -> tuple[tuple[str, str], ...]:
+        """What HTTP says of it beside status and body."""
+        retry = (("retry-after", str(self.retry_after_s)),) if self.retry_after_s else ()
+        return retry + ((("www-authenticate", 'Bearer realm="odl"'),) if self.status == 401 else ())
+
 
 def prediction_answer(
     request: Request, predictions: Sequence[Prediction], *, version: int, epoch: int, stale: bool
@@ -74,7 +80,8 @@ def receipt_answer(puid: str, receipts: Sequence[Receipt]) -> Json:
 def failure_of(error: OdlError) -> Failure:
     """The answer to an error: the client's mistakes are 4xx, servers that are away are 503."""
     if isinstance(error, InvalidEvent):
-        return Failure(error.status, status_body(error.status, str(error), error.reason))
+        body = status_body(error.status, str(error), error.reason)
+        return Failure(error.status, body, error.retry_after_s)
     if isinstance(error, HistoryLost):
         return Failure(503, status_body(503, str(error), "HISTORY_LOST"), 1)
     if isinstance(error, Unavailable):

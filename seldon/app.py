@@ -29,6 +29,7 @@ class App:
     def __init__(self, service: Service) -> None:
         self._service = service
         self._plane = service.plane
+        self._guard = service.guard
         self._metrics = PlaneMetrics()
         self._reader = MessageReader()
         self._pool = ThreadPoolExecutor(FEEDBACK_THREADS, "feedback")
@@ -69,14 +70,14 @@ class App:
                 allow = (("allow", ", ".join(methods)),)
                 info = f"expected {' or '.join(methods)} for {scope.path}, received {scope.method}"
                 return self._refuse(405, info, "METHOD_NOT_ALLOWED", allow)
+            self._guard.admit(scope.path, scope.headers)
             return await handler(scope, transport)
         except OdlError as error:
             failure = failure_of(error)
             if failure.status >= 500 and not failure.retry_after_s:
                 logger.error("%s %s: %s", scope.method, scope.path, error)
             status = failure.body["status"]
-            retry = (("retry-after", str(failure.retry_after_s)),) if failure.retry_after_s else ()
-            return self._refuse(failure.status, status["info"], status["reason"], retry)
+            return self._refuse(failure.status, status["info"], status["reason"], failure.headers)
         except Exception:
             logger.exception("%s %s failed", scope.method, scope.path)
             return self._refuse(500, "the server failed; its log says why", "INTERNAL")
@@ -99,7 +100,7 @@ class App:
     async def _feedback(self, scope: Scope, transport: Transport) -> Response:
         started = time.perf_counter()
         body = await self._reader.read(scope, transport)
-        client, key = scope.headers.get("x-client-id", ""), scope.headers.get("idempotency-key", "")
+        client, key = self._guard.client(scope.headers), scope.headers.get("idempotency-key", "")
         message = await asyncio.get_running_loop().run_in_executor(
             self._pool, lambda: self._plane.feedback(body, client=client, key=key)
         )

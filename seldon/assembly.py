@@ -17,7 +17,10 @@ from odl.redis_snapshots import RedisSnapshots
 from odl.replica import Replica
 from odl.replicas import RedisReplicas
 from odl.snapshotter import Snapshotter
+from seldon.access import Access
+from seldon.guard import Guard
 from seldon.heartbeat import Heartbeat
+from seldon.limits import RateBound
 from seldon.plane import DataPlane
 from seldon.service import Service
 
@@ -26,12 +29,20 @@ logger = logging.getLogger(__name__)
 DIRECT = "direct"  # acknowledged feedback is as safe as Redis makes it
 
 
-def open_service(config: Config, redis_url: str, kafka: str | None = None, *, url: str = "") -> Service:
+def open_service(
+    config: Config,
+    redis_url: str,
+    kafka: str | None = None,
+    *,
+    url: str = "",
+    access: Access | None = None,
+) -> Service:
     """A running replica of the model in `config`, with its data plane.
 
     `kafka`: brokers; with them, feedback is acknowledged once Kafka has it, without them once Redis has.
-    `url`: where this replica will be reached, for `odl status`. Raises `Misconfigured` or `Unavailable`
-    with one clear sentence when a setting or a server does not fit; nothing is left running then.
+    `url`: where this replica will be reached, for `odl status`; `access`: the tokens that it requires.
+    Raises `Misconfigured` or `Unavailable` with one clear sentence when a setting or a server does not fit;
+    nothing is left running then.
     """
     spec = _spec(config)
     with ExitStack() as parts:
@@ -57,12 +68,18 @@ def open_service(config: Config, redis_url: str, kafka: str | None = None, *, ur
         return Service(
             config.name,
             replica,
-            DataPlane(replica, sink, names=names),
+            DataPlane(replica, sink, names=names, bound=_bound(config)),
             parts.pop_all(),
             task=spec.task,
             inputs=names,
             greeting=greeting,
+            guard=Guard(access, config.serve.open),
         )
+
+
+def _bound(config: Config) -> RateBound | None:
+    per_second = config.serve.feedback_per_second_max
+    return None if per_second is None else RateBound(per_second, config.serve.feedback_burst_max)
 
 
 def _greeting(config: Config, replica: Replica, kafka: str | None) -> str:

@@ -13,12 +13,13 @@ from odl.event import Event
 from odl.feedback import Sink, check_row, prepare
 from odl.replica import Answer, Replica
 from seldon.answer import prediction_answer, receipt_answer
+from seldon.limits import RateBound
 from seldon.message import Feedback, Json, SeldonMessage, decode_feedback, decode_message, malformed
 from seldon.request import Request, read_request, read_version
 from seldon.truth import read_id, read_truth
 
 ANONYMOUS = "anonymous"
-_CLIENT = re.compile(r"[A-Za-z0-9._-]{1,64}")  # part of a source, which is a key in Redis and a label
+CLIENT = re.compile(r"[A-Za-z0-9._-]{1,64}")  # part of a source, which is a key in Redis and a label
 
 
 class DataPlane:
@@ -30,13 +31,15 @@ class DataPlane:
         sink: Sink,
         *,
         names: Sequence[str] = (),
+        bound: RateBound | None = None,
         clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
     ) -> None:
-        """`names`: the declared order of features, for rows without names."""
+        """`names`: the declared order of features, for rows without names; `bound`: of feedback, if any."""
         self.replica = replica
         self._sink = sink
         self._schema = replica.schema
         self._names = tuple(names)
+        self._bound = bound
         self._clock_ms = clock_ms
 
     def ask(self, body: bytes | Json) -> tuple[Request, Future[Answer]]:
@@ -70,12 +73,14 @@ class DataPlane:
         Raises `InvalidEvent` or `Unavailable`.
         """
         puid, events = self._events(decode_feedback(body), client or ANONYMOUS, key)
+        if self._bound is not None:
+            self._bound.take(events[0].source, len(events))
         return receipt_answer(puid, [self._sink.submit(event) for event in events])
 
     def _events(self, feedback: Feedback, client: str, key: str) -> tuple[str, list[Event]]:
         if not isinstance(feedback.request, SeldonMessage):
             raise malformed("expected the features in request, received none")
-        if not _CLIENT.fullmatch(client):
+        if not CLIENT.fullmatch(client):
             raise InvalidEvent(
                 "expected X-Client-Id of 1 to 64 letters, digits, dots, dashes and underscores",
                 reason="BAD_CLIENT",

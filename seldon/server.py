@@ -13,18 +13,21 @@ import socket
 import sys
 
 from granian.constants import HTTPModes, Interfaces
+from granian.http import HTTP1Settings
 from granian.net import SocketHolder
 from granian.server.embed import Server
 
 from odl.config import Config
 from odl.errors import Misconfigured
+from seldon.access import Access
 from seldon.app import App
-from seldon.assembly import open_service
 from seldon.service import Service
+from seldon.tls import Tls
 
 PORT_MAX = 65_535
 BACKLOG = 1024  # connections waiting to be accepted
 DRAIN_SECONDS_MAX = 3.0  # requests that arrived may finish; with what follows, the process leaves in 5
+HEADER_BYTES_MAX = 64 << 10  # request line and headers; more is answered 431 unparsed
 SETTLE_SECONDS = 0.2  # granian's threads let go of the interpreter before it ends
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
@@ -34,7 +37,7 @@ logger = logging.getLogger(__name__)
 class _Granian(Server):  # type: ignore[misc]  # granian's types are not followed
     """Granian in this event loop, on a socket that is bound already."""
 
-    def __init__(self, app: App, listener: socket.socket) -> None:
+    def __init__(self, app: App, listener: socket.socket, tls: Tls | None) -> None:
         address, port = listener.getsockname()[:2]
         super().__init__(
             app,
@@ -42,10 +45,12 @@ class _Granian(Server):  # type: ignore[misc]  # granian's types are not followe
             port=port,
             interface=Interfaces.RSGI,
             http=HTTPModes.http1,
+            http1_settings=HTTP1Settings(max_buffer_size=HEADER_BYTES_MAX),
             websockets=False,
             backlog=BACKLOG,
             backpressure=BACKLOG,
             log_enabled=False,
+            **(tls.granian_options() if tls else {}),
         )
         self._listener = listener
 
@@ -82,27 +87,35 @@ def serve(
     kafka: str | None = None,
     host: str = "127.0.0.1",
     port: int = 0,
+    *,
+    access: Access | None = None,
+    tls: Tls | None = None,
 ) -> int:
     """Serve until SIGTERM or SIGINT: then stop accepting, finish what arrived, and return 0 within 5 seconds.
 
-    Prints one line with the address when requests are answered. Raises `Misconfigured` or `Unavailable`
-    before that when a setting, a server or the port does not fit.
+    Prints one line with the address when requests are answered. `access`: the tokens that it requires.
+    Raises `Misconfigured` or `Unavailable` before that when a setting, a server or the port does not fit.
     """
+    from seldon.assembly import open_service  # and with it the compiler, which a frozen model does without
+
     with listen(host, port) as listener:
-        url = _url(listener)
-        with open_service(config, redis_url, kafka, url=url) as service:
-            asyncio.run(_serve(service, listener, f"{service.greeting} at {url}"))
+        url = _url(listener, tls)
+        with open_service(config, redis_url, kafka, url=url, access=access) as service:
+            asyncio.run(answer_requests(service, listener, tls))
     return 0
 
 
-def _url(listener: socket.socket) -> str:
+def _url(listener: socket.socket, tls: Tls | None) -> str:
     host, port = listener.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    scheme = "https" if tls else "http"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
-async def _serve(service: Service, listener: socket.socket, greeting: str) -> None:
+async def answer_requests(service: Service, listener: socket.socket, tls: Tls | None = None) -> None:
+    """Answer on `listener` until SIGTERM or SIGINT. Prints one line with the address first."""
+    greeting = f"{service.greeting} at {_url(listener, tls)}"
     app = App(service)
-    server = _Granian(app, listener)
+    server = _Granian(app, listener, tls)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in SIGNALS:

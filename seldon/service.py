@@ -7,6 +7,7 @@ from typing import Any
 
 from odl.errors import Unavailable
 from odl.replica import Replica, ReplicaStatus
+from seldon.guard import Guard
 from seldon.message import Json
 from seldon.plane import DataPlane
 
@@ -24,12 +25,14 @@ class Service:
         task: str,
         inputs: Sequence[str] = (),
         greeting: str = "",
+        guard: Guard | None = None,
     ) -> None:
         """`parts`: what to close; `inputs`: declared features; `greeting`: one line for who starts it."""
         self.name = name  # of the model, which is that of the log
         self.replica = replica
         self.plane = plane
         self.greeting = greeting
+        self.guard = guard or Guard()  # what every transport asks before it lets a request in
         self._parts = parts
         self._task = task
         self._inputs = list(inputs)

@@ -13,6 +13,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_connection_options(parser)
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (127.0.0.1)")
     parser.add_argument("--port", type=int, default=9000, help="port to listen on (9000; 0: a free one)")
+    add_security_options(parser)
     parser.add_argument(
         "--server",
         choices=("fast", "seldon"),
@@ -26,9 +27,39 @@ def run(args: argparse.Namespace) -> int:
     config, redis, kafka = model_config(args), redis_url(args), kafka_brokers(args)
     if args.server == "seldon":
         serve_with_seldon_core(args, redis, kafka)
+    from seldon.access import load_tokens
     from seldon.server import serve
+    from seldon.tls import tls_of
 
-    return serve(config, redis_url=redis, kafka=kafka, host=args.host, port=args.port)
+    tokens, *tls_files = (
+        getattr(args, option) or os.environ.get(variable)
+        for option, variable in (
+            ("tokens", "ODL_TOKENS"),
+            ("tls_cert", "ODL_TLS_CERT"),
+            ("tls_key", "ODL_TLS_KEY"),
+            ("tls_client_ca", "ODL_TLS_CLIENT_CA"),
+        )
+    )
+    return serve(
+        config,
+        redis_url=redis,
+        kafka=kafka,
+        host=args.host,
+        port=args.port,
+        access=load_tokens(tokens) if tokens else None,
+        tls=tls_of(*tls_files),
+    )
+
+
+def add_security_options(parser: argparse.ArgumentParser) -> None:
+    """Files with tokens, keys and certificates; see SECURITY.md."""
+    for option, help_text in (
+        ("--tokens", "digests of the bearer tokens that requests must carry; else ODL_TOKENS"),
+        ("--tls-cert", "certificate for HTTPS; else ODL_TLS_CERT"),
+        ("--tls-key", "its key; else ODL_TLS_KEY"),
+        ("--tls-client-ca", "authority whose certificates clients must have; else ODL_TLS_CLIENT_CA"),
+    ):
+        parser.add_argument(option, metavar="FILE", help=help_text)
 
 
 def serve_with_seldon_core(args: argparse.Namespace, redis: str, kafka: str | None) -> None:

@@ -1,0 +1,60 @@
+"""The guard of a server's paths: what each one needs, and who a request comes from.
+
+What a path needs is decided here for all of them. A path that is not known needs the scope admin, so that a
+route which somebody adds later is closed until its need is stated.
+"""
+
+from collections.abc import Collection
+from typing import Any
+
+from odl.config import OPEN_ALL
+from seldon.access import Access, Scope
+
+CLIENT_HEADER = "x-client-id"
+
+HEALTH = (
+    *("/health/ping", "/health/status", "/api/v1.0/health/status", "/live", "/ready"),
+    *("/v2/health/live", "/v2/health/ready"),
+)
+METRICS = ("/metrics",)
+STATUS = ("/", "/status", "/metadata", "/api/v1.0/metadata")
+_PREDICT = ("/api/v1.0/predictions", "/api/v0.1/predictions", "/predict")
+_FEEDBACK = ("/api/v1.0/feedback", "/api/v0.1/feedback", "/send-feedback")
+
+_OPENABLE = {
+    **dict.fromkeys(HEALTH, "health"),
+    **dict.fromkeys(METRICS, "metrics"),
+    **dict.fromkeys(STATUS, "status"),
+}
+_SCOPES = {**dict.fromkeys(_PREDICT, Scope.PREDICT), **dict.fromkeys(_FEEDBACK, Scope.FEEDBACK)}
+
+
+class Guard:
+    """Lets requests pass or refuses them. Without tokens everybody may do everything."""
+
+    def __init__(self, access: Access | None = None, opened: Collection[str] = OPEN_ALL) -> None:
+        """`opened`: which of `health`, `metrics` and `status` are answered without a token."""
+        self._access = access
+        self._opened = frozenset(opened)
+
+    def admit(self, path: str, headers: Any) -> None:
+        """Raise `InvalidEvent` (401, 403) unless a request with `headers` may go to `path`."""
+        if self._access is None:
+            return
+        group = _OPENABLE.get(path)
+        if group in self._opened:
+            return
+        need = None if group is not None else _SCOPES.get(path, Scope.ADMIN)
+        self._access.admit(headers.get("authorization", ""), need)
+
+    def allow(self, need: Scope, authorization: str) -> None:
+        """The same for a call without a path, as gRPC has them."""
+        if self._access is not None:
+            self._access.admit(authorization, need)
+
+    def client(self, headers: Any) -> str:
+        """Who sends: the name of the token, else what the sender calls itself; empty if it does not say."""
+        name = ""
+        if self._access is not None:
+            name = self._access.admit(headers.get("authorization", ""), None).name
+        return name or str(headers.get(CLIENT_HEADER, ""))
