@@ -126,7 +126,7 @@ def test_a_damaged_file_is_refused_in_one_line(file: Path, tmp_path: Path, damag
 
 
 def test_every_flipped_byte_of_a_small_file_is_found_or_harmless(file: Path, tmp_path: Path) -> None:
-    """Where a flip does not show, nothing reads that byte (a date, an attribute): the answers are the same."""
+    """Where a flip does not show, nothing reads that byte: the answers are the same."""
     good = open_frozen(file).plane.predict({"jsonData": dict(ROW)})["jsonData"]
     data, found = file.read_bytes(), 0
     damaged = tmp_path / "model.npz"
