@@ -11,12 +11,14 @@ from odl.errors import OdlError
 from seldon.answer import failure_of, status_body
 from seldon.http import MessageReader, Response, Scope, Transport, outcome
 from seldon.metrics import PlaneMetrics
+from seldon.open_inference import inference_answer, model_metadata, read_inference, server_metadata
 from seldon.service import Service
 
 # Feedback waits for Redis (an fsync) or Kafka; Redis commits waiting clients as a group.
 FEEDBACK_THREADS = 16
 PREDICTIONS = ("/api/v1.0/predictions", "/api/v0.1/predictions", "/predict")
 FEEDBACK = ("/api/v1.0/feedback", "/api/v0.1/feedback", "/send-feedback")
+INFERENCE = "/v2"  # the Open Inference Protocol, which has a form of error of its own
 PAGE = Path(__file__).with_name("page.html")
 
 Handler = Callable[[Scope, Transport], Awaitable[Response]]
@@ -30,7 +32,7 @@ class App:
         self._service = service
         self._plane = service.plane
         self._guard = service.guard
-        self._metrics = PlaneMetrics()
+        self.metrics = PlaneMetrics()
         self._reader = MessageReader()
         self._pool = ThreadPoolExecutor(FEEDBACK_THREADS, "feedback")
         self._page = PAGE.read_bytes()
@@ -48,7 +50,22 @@ class App:
             "/metrics": (get, self._exposition),
             "/status": (get, self._status),
             "/": (get, self._dashboard),
+            **self._inference_routes(),
         }
+
+    def _inference_routes(self) -> dict[str, tuple[tuple[str, ...], Handler]]:
+        get = ("GET",)
+        routes: dict[str, tuple[tuple[str, ...], Handler]] = {
+            INFERENCE: (get, self._server),
+            f"{INFERENCE}/health/live": (get, self._inference_live),
+            f"{INFERENCE}/health/ready": (get, self._inference_ready),
+        }
+        model = f"{INFERENCE}/models/{self._service.name}"
+        for base in (model, f"{model}/versions/{self._service.replica.fold_id}"):
+            routes[base] = (get, self._model)
+            routes[f"{base}/ready"] = (get, self._model_ready)
+            routes[f"{base}/infer"] = (("POST",), self._infer)
+        return routes
 
     def close(self) -> None:
         """Finish what the threads are doing."""
@@ -65,11 +82,11 @@ class App:
         try:
             methods, handler = self._routes.get(scope.path, ((), None))
             if handler is None:
-                return self._refuse(404, f"there is nothing at {scope.path[:200]}", "NOT_FOUND")
+                return self._refuse(scope.path, 404, f"there is nothing at {scope.path[:200]}", "NOT_FOUND")
             if scope.method not in methods:
                 allow = (("allow", ", ".join(methods)),)
                 info = f"expected {' or '.join(methods)} for {scope.path}, received {scope.method}"
-                return self._refuse(405, info, "METHOD_NOT_ALLOWED", allow)
+                return self._refuse(scope.path, 405, info, "METHOD_NOT_ALLOWED", allow)
             self._guard.admit(scope.path, scope.headers)
             return await handler(scope, transport)
         except OdlError as error:
@@ -77,24 +94,25 @@ class App:
             if failure.status >= 500 and not failure.retry_after_s:
                 logger.error("%s %s: %s", scope.method, scope.path, error)
             status = failure.body["status"]
-            return self._refuse(failure.status, status["info"], status["reason"], failure.headers)
+            return self._refuse(scope.path, failure.status, status["info"], status["reason"], failure.headers)
         except Exception:
             logger.exception("%s %s failed", scope.method, scope.path)
-            return self._refuse(500, "the server failed; its log says why", "INTERNAL")
+            return self._refuse(scope.path, 500, "the server failed; its log says why", "INTERNAL")
 
     def _refuse(
-        self, status: int, info: str, reason: str, headers: tuple[tuple[str, str], ...] = ()
+        self, path: str, status: int, info: str, reason: str, headers: tuple[tuple[str, str], ...] = ()
     ) -> Response:
-        self._metrics.failures.labels(str(status), reason).inc()
-        return Response.json(status_body(status, info, reason), status, headers)
+        self.metrics.failures.labels(str(status), reason).inc()
+        body = {"error": info} if path.startswith(INFERENCE) else status_body(status, info, reason)
+        return Response.json(body, status, headers)
 
     async def _predict(self, scope: Scope, transport: Transport) -> Response:
         started = time.perf_counter()
         request, future = self._plane.ask(await self._reader.read(scope, transport))
         answer = await outcome(future)
         response = Response.json(self._plane.answer(request, answer))
-        self._metrics.predictions.inc(len(request.rows))
-        self._metrics.predict_seconds.observe(time.perf_counter() - started)
+        self.metrics.predictions.inc(len(request.rows))
+        self.metrics.predict_seconds.observe(time.perf_counter() - started)
         return response
 
     async def _feedback(self, scope: Scope, transport: Transport) -> Response:
@@ -104,10 +122,39 @@ class App:
         message = await asyncio.get_running_loop().run_in_executor(
             self._pool, lambda: self._plane.feedback(body, client=client, key=key)
         )
-        for became in message.get("jsonData", {}).get("outcomes", [message["meta"]["tags"]["outcome"]]):
-            self._metrics.events.labels(became).inc()
-        self._metrics.feedback_seconds.observe(time.perf_counter() - started)
+        self.metrics.count_feedback(message, time.perf_counter() - started)
         return Response.json(message)
+
+    async def _infer(self, scope: Scope, transport: Transport) -> Response:
+        started = time.perf_counter()
+        inference = read_inference(await self._reader.read_body(scope, transport), self._plane.names)
+        answer = await outcome(self._plane.predictions(inference.request))
+        service = self._service
+        response = Response.json(inference_answer(service.name, service.replica.fold_id, inference, answer))
+        self.metrics.predictions.inc(len(inference.request.rows))
+        self.metrics.predict_seconds.observe(time.perf_counter() - started)
+        return response
+
+    async def _server(self, scope: Scope, transport: Transport) -> Response:
+        return Response.json(server_metadata())
+
+    async def _model(self, scope: Scope, transport: Transport) -> Response:
+        service = self._service
+        return Response.json(
+            model_metadata(service.name, service.replica.fold_id, service.task, service.fields)
+        )
+
+    async def _model_ready(self, scope: Scope, transport: Transport) -> Response:
+        self._service.health()
+        return Response.json({"name": self._service.name, "ready": True})
+
+    async def _inference_live(self, scope: Scope, transport: Transport) -> Response:
+        self._service.live()
+        return Response.json({"live": True})
+
+    async def _inference_ready(self, scope: Scope, transport: Transport) -> Response:
+        self._service.health()
+        return Response.json({"ready": True})
 
     async def _ping(self, scope: Scope, transport: Transport) -> Response:
         return Response(b"pong", content_type="text/plain")
@@ -123,7 +170,7 @@ class App:
 
     async def _exposition(self, scope: Scope, transport: Transport) -> Response:
         status = await outcome(self._service.replica.ask_status(digest=False))
-        text = self._metrics.exposition(self._service.describe(status))
+        text = self.metrics.exposition(self._service.describe(status))
         return Response(text, content_type="text/plain; version=0.0.4; charset=utf-8")
 
     async def _status(self, scope: Scope, transport: Transport) -> Response:

@@ -71,7 +71,8 @@ def open_service(
             DataPlane(replica, sink, names=names, bound=_bound(config)),
             parts.pop_all(),
             task=spec.task,
-            inputs=names,
+            fields=config.model.get("fields") or {},
+            classes=spec.classes,
             greeting=greeting,
             guard=Guard(access, config.serve.open),
         )

@@ -17,7 +17,18 @@ HEALTH = (
     *("/v2/health/live", "/v2/health/ready"),
 )
 METRICS = ("/metrics",)
-STATUS = ("/", "/status", "/metadata", "/api/v1.0/metadata")
+STATUS = (
+    "/",
+    "/status",
+    "/metadata",
+    "/api/v1.0/metadata",
+    "/openapi.json",
+    "/docs",
+    "/contract.json",
+    "/v2",
+)
+MODELS = "/v2/models/"  # below it: metadata, readiness, and what predicts
+INFER = "/infer"
 _PREDICT = ("/api/v1.0/predictions", "/api/v0.1/predictions", "/predict")
 _FEEDBACK = ("/api/v1.0/feedback", "/api/v0.1/feedback", "/send-feedback")
 
@@ -42,9 +53,11 @@ class Guard:
         if self._access is None:
             return
         group = _OPENABLE.get(path)
+        if path.startswith(MODELS) and not path.endswith(INFER):
+            group = "health" if path.endswith("/ready") else "status"
         if group in self._opened:
             return
-        need = None if group is not None else _SCOPES.get(path, Scope.ADMIN)
+        need = None if group is not None else _need(path)
         self._access.admit(headers.get("authorization", ""), need)
 
     def allow(self, need: Scope, authorization: str) -> None:
@@ -58,3 +71,9 @@ class Guard:
         if self._access is not None:
             name = self._access.admit(headers.get("authorization", ""), None).name
         return name or str(headers.get(CLIENT_HEADER, ""))
+
+
+def _need(path: str) -> Scope:
+    if path.startswith(MODELS) and path.endswith(INFER):
+        return Scope.PREDICT
+    return _SCOPES.get(path, Scope.ADMIN)

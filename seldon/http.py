@@ -10,6 +10,7 @@ import msgspec
 
 from odl.errors import InvalidEvent
 from seldon.message import BODY_BYTES_MAX, malformed, too_large
+from seldon.multipart import message_of_parts
 
 BODY_SECONDS_MAX = 10.0  # a body that takes longer to arrive is given up
 SWEEP_SECONDS = 1.0
@@ -67,13 +68,9 @@ class MessageReader:
     async def read(self, scope: Scope, transport: Transport) -> bytes:
         """The message of one request. Raises `InvalidEvent`."""
         kind = scope.headers.get("content-type", "")
+        body = await self.read_body(scope, transport)
         if kind.startswith(MULTIPART):
-            raise InvalidEvent(
-                f"expected a body of application/json or {FORM}, received {MULTIPART}",
-                status=415,
-                reason="UNSUPPORTED",
-            )
-        body = await self._body(scope, transport)
+            body = message_of_parts(kind, body)
         if kind.startswith(FORM):
             body = _field(body)
         message = body or _field(scope.query_string.encode())
@@ -81,7 +78,7 @@ class MessageReader:
             raise malformed("expected a JSON message as body, form field json or ?json=, received none")
         return message
 
-    async def _body(self, scope: Scope, transport: Transport) -> bytes:
+    async def read_body(self, scope: Scope, transport: Transport) -> bytes:
         """The body: refused (413) unread when it says that it is beyond the cap, and as soon as it goes
         beyond the cap otherwise; given up (408) when it takes too long to arrive."""
         announced = scope.headers.get("content-length")

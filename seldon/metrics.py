@@ -8,6 +8,8 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from seldon.message import Json
+
 SECONDS_BUCKETS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 
 
@@ -35,6 +37,12 @@ class PlaneMetrics:
         )
         self.predict_seconds = self.seconds.labels("predict")
         self.feedback_seconds = self.seconds.labels("feedback")
+
+    def count_feedback(self, message: Json, seconds: float) -> None:
+        """Count the events of an answer to feedback that took so long."""
+        for became in message.get("jsonData", {}).get("outcomes", [message["meta"]["tags"]["outcome"]]):
+            self.events.labels(became).inc()
+        self.feedback_seconds.observe(seconds)
 
     def exposition(self, status: Mapping[str, Any]) -> bytes:
         """The text that Prometheus scrapes; the numbers of the replica's `status` are its gauges."""

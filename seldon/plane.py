@@ -38,17 +38,21 @@ class DataPlane:
         self.replica = replica
         self._sink = sink
         self._schema = replica.schema
-        self._names = tuple(names)
+        self.names = tuple(names)
         self._bound = bound
         self._clock_ms = clock_ms
 
     def ask(self, body: bytes | Json) -> tuple[Request, Future[Answer]]:
         """Check a prediction request and hand it to the replica; `answer` makes the reply of both.
         Raises `InvalidEvent`."""
-        request = read_request(decode_message(body), self._names)
+        request = read_request(decode_message(body), self.names)
+        return request, self.predictions(request)
+
+    def predictions(self, request: Request) -> Future[Answer]:
+        """Hand a request to the replica, whatever it was read from. Raises `InvalidEvent`."""
         for row in request.rows:
             check_row(row, self._schema)
-        return request, self.replica.predict(request.rows, request.min_version)
+        return self.replica.predict(request.rows, request.min_version)
 
     def answer(self, request: Request, answer: Answer) -> Json:
         """The SeldonMessage for a request."""
@@ -87,7 +91,7 @@ class DataPlane:
             )
         labels = read_truth(feedback)
         puid = read_id(feedback, key)
-        rows = read_request(feedback.request, self._names).rows
+        rows = read_request(feedback.request, self.names).rows
         if len(rows) != len(labels):
             raise InvalidEvent(
                 f"expected one label for each of {len(rows)} rows, received {len(labels)}", reason="BAD_TRUTH"

@@ -75,13 +75,13 @@ def the_form(message: SeldonMessage) -> Form:
     return Form.NDARRAY if message.data.tensor is UNSET else Form.TENSOR
 
 
-def read_version(tags: dict[str, Any], name: str) -> int:
-    """A version in meta.tags; 0 if it is absent. Seldon's protobuf makes every number a float."""
+def read_version(tags: dict[str, Any], name: str, where: str = "meta.tags") -> int:
+    """The version `name` of `tags`, 0 if it is absent. Seldon's protobuf makes every number a float."""
     value = tags.get(name, 0)
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= VERSION_MAX:
-        raise malformed(f"expected a whole number from 0 in meta.tags.{name}")
+        raise malformed(f"expected a whole number from 0 in {where}.{name}")
     return value
 
 

@@ -1,6 +1,6 @@
 """A service: one replica with everything it needs, as the transports see it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 from typing import Any
@@ -23,19 +23,22 @@ class Service:
         parts: ExitStack,
         *,
         task: str,
-        inputs: Sequence[str] = (),
+        fields: Mapping[str, str] | None = None,
+        classes: Sequence[str] = (),
         greeting: str = "",
         guard: Guard | None = None,
     ) -> None:
-        """`parts`: what to close; `inputs`: declared features; `greeting`: one line for who starts it."""
+        """`parts`: what to close; `fields`: declared features and their kinds, in order; `classes`: declared
+        labels; `greeting`: one line for who starts it."""
         self.name = name  # of the model, which is that of the log
         self.replica = replica
         self.plane = plane
         self.greeting = greeting
         self.guard = guard or Guard()  # what every transport asks before it lets a request in
         self._parts = parts
-        self._task = task
-        self._inputs = list(inputs)
+        self.task = task  # binary, multiclass or regression
+        self.fields = dict(fields or {})
+        self.classes = tuple(classes)
 
     def __enter__(self) -> "Service":
         return self
@@ -71,7 +74,7 @@ class Service:
             "name": self.name,
             "platform": "odl",
             "versions": [self.replica.fold_id],
-            "inputs": [{"messagetype": "jsonData", "schema": {"names": self._inputs}}],
-            "outputs": [{"messagetype": "jsonData", "schema": {"task": self._task}}],
+            "inputs": [{"messagetype": "jsonData", "schema": {"names": list(self.fields)}}],
+            "outputs": [{"messagetype": "jsonData", "schema": {"task": self.task}}],
             "custom": {},
         }

@@ -107,7 +107,13 @@ def bench() -> Iterator[Bench]:
 @pytest.fixture
 def service(bench: Bench) -> Service:
     return Service(
-        "flights", bench.replica, bench.plane, ExitStack(), inputs=["origin", "distance"], task="binary"
+        "flights",
+        bench.replica,
+        bench.plane,
+        ExitStack(),
+        task="binary",
+        fields={"origin": "category", "distance": "number"},
+        classes=SPEC.classes,
     )
 
 

@@ -1,0 +1,140 @@
+"""Seldon's gRPC services over the same data plane: Predict, SendFeedback and the model's metadata.
+
+Bodies are parsed here and not by grpc, so that one which is no message is the client's mistake and not ours.
+A refusal is a gRPC status with one clear sentence, and `reason` and `retry-after` in the trailing metadata.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import grpc  # type: ignore[import-untyped]
+from google.protobuf import json_format  # type: ignore[import-untyped]
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+
+from odl.errors import Misconfigured, OdlError
+from seldon.access import Scope
+from seldon.answer import Failure, failure_of, status_body
+from seldon.message import BODY_BYTES_MAX, Json, malformed
+from seldon.metrics import PlaneMetrics
+from seldon.protos import PACKAGE, message_types
+from seldon.service import Service
+
+THREADS = 16  # calls at once; each waits for the replica, which answers all who wait in one turn
+WAITING_MAX = 1_024  # calls beyond that are refused at once
+CODES = {
+    401: grpc.StatusCode.UNAUTHENTICATED,
+    403: grpc.StatusCode.PERMISSION_DENIED,
+    405: grpc.StatusCode.FAILED_PRECONDITION,
+    413: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    429: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    500: grpc.StatusCode.INTERNAL,
+    503: grpc.StatusCode.UNAVAILABLE,
+}  # every other 4xx is INVALID_ARGUMENT
+INTERNAL = Failure(500, status_body(500, "the server failed; its log says why", "INTERNAL"))
+
+Call = Callable[[bytes, dict[str, str]], Json]
+logger = logging.getLogger(__name__)
+
+
+class GrpcFront:
+    """A gRPC server in threads of its own."""
+
+    def __init__(self, service: Service, metrics: PlaneMetrics) -> None:
+        self._service = service
+        self._metrics = metrics
+        self._types = message_types()
+        self._server = grpc.server(
+            ThreadPoolExecutor(THREADS, "grpc"),
+            maximum_concurrent_rpcs=WAITING_MAX,
+            options=(("grpc.max_receive_message_length", BODY_BYTES_MAX), ("grpc.so_reuseport", 0)),
+        )
+        predict = self._handler(Scope.PREDICT, self._predict, "SeldonMessage")
+        feedback = self._handler(Scope.FEEDBACK, self._feedback, "SeldonMessage")
+        metadata = self._handler(None, self._metadata, "SeldonModelMetadata")
+        services = {
+            "Model": {"Predict": predict, "SendFeedback": feedback, "Metadata": metadata},
+            "Seldon": {"Predict": predict, "SendFeedback": feedback, "ModelMetadata": metadata},
+        }
+        for name, methods in services.items():
+            handler = grpc.method_handlers_generic_handler(f"{PACKAGE}.{name}", methods)
+            self._server.add_generic_rpc_handlers((handler,))
+
+    def start(self, host: str, port: int, credentials: Any = None) -> int:
+        """Listen, with TLS if `credentials` (of grpc) are given; the port. Raises `Misconfigured`."""
+        address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        try:
+            if credentials is None:
+                bound = self._server.add_insecure_port(address)
+            else:
+                bound = self._server.add_secure_port(address, credentials)
+        except RuntimeError as error:
+            raise Misconfigured(f"cannot listen on {address}: choose another --grpc-port") from error
+        self._server.start()
+        return int(bound)
+
+    def stop(self, grace_s: float) -> Callable[[float], bool]:
+        """Take no more calls; those that are running may finish within `grace_s`. Returns at once, with a
+        function that waits so many seconds for the end and tells whether it came."""
+        stopped: Callable[[float], bool] = self._server.stop(grace_s).wait
+        return stopped
+
+    def _predict(self, body: bytes, headers: dict[str, str]) -> Json:
+        started = time.perf_counter()
+        request, future = self._service.plane.ask(self._parse("SeldonMessage", body))
+        answer = self._service.plane.answer(request, future.result())
+        self._metrics.predictions.inc(len(request.rows))
+        self._metrics.predict_seconds.observe(time.perf_counter() - started)
+        return answer
+
+    def _feedback(self, body: bytes, headers: dict[str, str]) -> Json:
+        started = time.perf_counter()
+        message = self._parse("Feedback", body)
+        client, key = self._service.guard.client(headers), headers.get("idempotency-key", "")
+        answer = self._service.plane.feedback(message, client=client, key=key)
+        self._metrics.count_feedback(answer, time.perf_counter() - started)
+        return answer
+
+    def _metadata(self, body: bytes, headers: dict[str, str]) -> Json:
+        return self._service.metadata()
+
+    def _parse(self, kind: str, body: bytes) -> Json:
+        try:
+            plain: Json = json_format.MessageToDict(self._types[kind].FromString(body))
+            return plain
+        except (DecodeError, RecursionError) as error:
+            raise malformed(f"expected a {kind} of {PACKAGE}, received other bytes") from error
+        except (ValueError, json_format.Error) as error:  # NaN or infinity, which JSON does not have
+            raise malformed(f"expected finite numbers: {error}") from error
+
+    def _handler(self, need: Scope | None, call: Call, answer_kind: str) -> Any:
+        """A method that bytes go in and out of. `need` None: the model may be known without a token."""
+        answer_type = self._types[answer_kind]
+
+        def answer(body: bytes, context: Any) -> Any:
+            headers = {key: value for key, value in context.invocation_metadata() if isinstance(value, str)}
+            try:
+                if need is not None:
+                    self._service.guard.allow(need, headers.get("authorization", ""))
+                message = json_format.ParseDict(call(body, headers), answer_type())
+                return message.SerializeToString()
+            except OdlError as error:
+                failure = failure_of(error)
+            except Exception:
+                logger.exception("%s by gRPC failed", call.__name__)
+                failure = INTERNAL
+            return self._refuse(context, failure)
+
+        return grpc.unary_unary_rpc_method_handler(answer)
+
+    def _refuse(self, context: Any, failure: Failure) -> Any:
+        """End the call with a status: raises."""
+        status = failure.body["status"]
+        self._metrics.failures.labels(str(failure.status), status["reason"]).inc()
+        trailing = [("reason", status["reason"])]
+        if failure.retry_after_s:
+            trailing.append(("retry-after", str(failure.retry_after_s)))
+        context.set_trailing_metadata(trailing)
+        return context.abort(CODES.get(failure.status, grpc.StatusCode.INVALID_ARGUMENT), status["info"])
