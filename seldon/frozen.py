@@ -114,7 +114,8 @@ def open_frozen(file: Path) -> Service:
         DataPlane(replica, RefusingSink(), names=list(model.spec.fields or {})),
         ExitStack(),
         task=model.spec.task,
-        inputs=list(model.spec.fields or {}),
+        fields=model.spec.fields,
+        classes=model.spec.classes,
         greeting=f"frozen model '{file.stem}' of version {model.version}",
     )
 
