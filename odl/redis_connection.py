@@ -1,7 +1,10 @@
 """Connecting to Redis, and refusing a server that would lose or evict what the log relies on."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, quote, urlencode, urlsplit, urlunsplit
 
 import redis
 from redis.backoff import NoBackoff
@@ -49,6 +52,60 @@ def connect(url: str, *, timeout_s: float = TIMEOUT_S) -> redis.Redis:
             "expected a Redis URL such as redis://[user:password@]host:6379/0, received one that cannot be "
             "read: percent-encode special characters in the password"
         ) from None
+
+
+def complete_url(url: str, environment: Mapping[str, str]) -> str:
+    """`url` with the secrets and files that the environment names, which thereby stay out of command lines:
+    `ODL_REDIS_USER`, `ODL_REDIS_PASSWORD` or `ODL_REDIS_PASSWORD_FILE`; for rediss:// also the PEM files
+    `ODL_REDIS_CA` (of the server's authority), `ODL_REDIS_CERT`, `ODL_REDIS_KEY` (of this client). What the
+    URL says itself stays. Raises `Misconfigured`.
+
+    >>> complete_url("redis://db:6379/0", {"ODL_REDIS_USER": "odl", "ODL_REDIS_PASSWORD": "a/b"})
+    'redis://odl:a%2Fb@db:6379/0'
+    >>> complete_url("rediss://db", {"ODL_REDIS_CA": "/etc/ca.pem"})
+    'rediss://db?ssl_ca_certs=%2Fetc%2Fca.pem'
+    """
+    try:
+        parts = urlsplit(url)
+        has_credentials = parts.username is not None or parts.password is not None
+    except ValueError:
+        return url  # `connect` refuses it
+    user, password = environment.get("ODL_REDIS_USER", ""), _password(environment)
+    if (user or password) and not has_credentials:
+        netloc = f"{quote(user, safe='')}:{quote(password, safe='')}@{parts.netloc}"
+        parts = parts._replace(netloc=netloc)
+    files = {
+        "ssl_ca_certs": environment.get("ODL_REDIS_CA"),
+        "ssl_certfile": environment.get("ODL_REDIS_CERT"),
+        "ssl_keyfile": environment.get("ODL_REDIS_KEY"),
+    }
+    named = {name: path for name, path in files.items() if path and name not in parse_qs(parts.query)}
+    if named and parts.scheme != "rediss":
+        raise Misconfigured(
+            "expected a Redis URL that begins with rediss:// (TLS), since ODL_REDIS_CA, ODL_REDIS_CERT or "
+            "ODL_REDIS_KEY is set"
+        )
+    query = "&".join(filter(None, (parts.query, urlencode(named))))
+    return urlunsplit(parts._replace(query=query))
+
+
+def has_password(url: str) -> bool:
+    """Whether a URL shows a password to whoever sees it."""
+    try:
+        parts = urlsplit(url)
+        return parts.password is not None or "password" in parse_qs(parts.query)
+    except ValueError:
+        return "@" in url
+
+
+def _password(environment: Mapping[str, str]) -> str:
+    path = environment.get("ODL_REDIS_PASSWORD_FILE")
+    if not path:
+        return environment.get("ODL_REDIS_PASSWORD", "")
+    try:
+        return Path(path).read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise Misconfigured(f"the file of ODL_REDIS_PASSWORD_FILE cannot be read: {error}") from error
 
 
 def check_server(client: redis.Redis, require_fsync_always: bool) -> ServerFacts:

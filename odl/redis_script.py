@@ -1,13 +1,14 @@
 """A Lua script kept as a file in `odl/lua`, run by its digest; what Redis errors mean to a caller."""
 
+import contextlib
 import hashlib
 from collections.abc import Callable, Sequence
-from importlib.resources import files
 from typing import Any, TypeAlias, TypeVar
 
 import redis
 
 from odl.errors import HistoryLost, Unavailable
+from odl.redis_functions import function_name, source_of
 
 Argument: TypeAlias = str | bytes | int
 Answer = TypeVar("Answer")
@@ -23,15 +24,21 @@ _LATER = (
     redis.exceptions.NoScriptError,  # flushed in the middle of a pipeline
 )
 _LATER_CODES = ("MISCONF", "NOREPLICAS", "BUSY", "LOADING", "NOAUTH", "WRONGPASS")
+# What a user may not run in a script fails the whole script, under several wordings.
+_FORBIDDEN_CODES = ("ACL failure in script", "The user executing the script")
+_NO_FUNCTION = "Function not found"
 # A key of the log is of another kind, or its stream holds later entries than the head knows.
 _DAMAGE_CODES = ("WRONGTYPE", "The ID specified in XADD")
 
 
 class RedisScript:
-    """One script for one client; nothing is kept between calls."""
+    """One script for one client. A user that may not run scripts runs the function of the same source, which
+    an administrator loaded (`odl.redis_functions`)."""
 
     def __init__(self, client: redis.Redis, name: str) -> None:
-        self._source = files("odl").joinpath("lua", f"{name}.lua").read_bytes()
+        self._source = source_of(name)
+        self._function = function_name(name)
+        self._by_function = False  # whether this user was refused EVALSHA
         self._sha = hashlib.sha1(self._source, usedforsecurity=False).hexdigest()
         self._client = client
         self._execute: Callable[..., Any] = client.execute_command
@@ -47,19 +54,38 @@ class RedisScript:
         return _reach(self._client, lambda: self._evaluate_many(keys, arguments), repeatable=True)
 
     def _evaluate(self, tail: tuple[Argument, ...]) -> Any:
-        try:
-            return self._execute("EVALSHA", self._sha, *tail)
-        except redis.exceptions.NoScriptError:
-            return self._execute("EVAL", self._source, *tail)
+        if not self._by_function:
+            try:
+                return self._execute("EVALSHA", self._sha, *tail)
+            except redis.exceptions.NoScriptError:
+                with contextlib.suppress(redis.exceptions.NoPermissionError):
+                    return self._execute("EVAL", self._source, *tail)
+            except redis.exceptions.NoPermissionError:
+                pass  # and nothing was run
+        answer = self._execute("FCALL", self._function, *tail)
+        self._by_function = True
+        return answer
 
     def _evaluate_many(self, keys: Sequence[str], arguments: Sequence[Sequence[Argument]]) -> list[Any]:
-        with self._client.pipeline(transaction=False) as pipeline:
+        if not self._by_function:
             # The first one carries the source: then a server that has just restarted knows the digest, too.
-            command: tuple[str, str | bytes] = ("EVAL", self._source)
+            with contextlib.suppress(redis.exceptions.NoPermissionError):
+                return self._pipeline(("EVAL", self._source), ("EVALSHA", self._sha), keys, arguments)
+        answers = self._pipeline(("FCALL", self._function), ("FCALL", self._function), keys, arguments)
+        self._by_function = True
+        return answers
+
+    def _pipeline(
+        self,
+        first: tuple[str, str | bytes],
+        others: tuple[str, str | bytes],
+        keys: Sequence[str],
+        arguments: Sequence[Sequence[Argument]],
+    ) -> list[Any]:
+        with self._client.pipeline(transaction=False) as pipeline:
             queue: Callable[..., Any] = pipeline.execute_command
-            for each in arguments:
-                queue(*command, len(keys), *keys, *each)
-                command = ("EVALSHA", self._sha)
+            for number, each in enumerate(arguments):
+                queue(*(others if number else first), len(keys), *keys, *each)
             return _without_errors(pipeline.execute(raise_on_error=False))
 
 
@@ -117,7 +143,12 @@ def as_odl_error(error: redis.exceptions.RedisError, client: redis.Redis) -> Exc
         return Unavailable(f"{where} did not answer in time: {text}")
     if isinstance(error, redis.exceptions.ConnectionError):
         return Unavailable(f"{where} cannot be reached: {text}")
-    if isinstance(error, _LATER) or text.startswith(_LATER_CODES):
+    if text.startswith(_NO_FUNCTION):
+        return Unavailable(
+            f"{where} lets this user run functions only and does not have odl's: an administrator loads them "
+            "by `odl rights --functions | redis-cli -x FUNCTION LOAD`"
+        )
+    if isinstance(error, _LATER) or text.startswith((*_LATER_CODES, *_FORBIDDEN_CODES)):
         return Unavailable(f"{where} refuses at the moment: {text}")
     if text.startswith(_DAMAGE_CODES):
         return HistoryLost(f"{where} holds keys that do not fit this log, restore a backup: {text}")

@@ -1,6 +1,7 @@
 """Putting a serving replica together: Redis, its guards, the learner, snapshots, the sink, the heartbeat."""
 
 import logging
+import os
 from contextlib import ExitStack
 
 import redis
@@ -121,10 +122,11 @@ def _open_log(config: Config, client: redis.Redis, *, with_kafka: bool) -> Redis
 def _sink(config: Config, log: RedisLog, kafka: str | None, parts: ExitStack) -> Sink:
     if kafka is None:
         return DirectSink(log, DIRECT)
-    from streaming.connection import check_broker
+    from streaming.connection import check_broker, options_of
     from streaming.producer import FeedbackProducer, KafkaSink
 
-    check_broker(kafka)
-    producer = FeedbackProducer(kafka, config.kafka.topic)
+    options = options_of(os.environ)
+    check_broker(kafka, options=options)
+    producer = FeedbackProducer(kafka, config.kafka.topic, options=options)
     parts.callback(producer.close)
     return KafkaSink(producer)

@@ -7,6 +7,7 @@ worker, each gRPC worker) is a replica of its own.
 
 import atexit
 import os
+from collections.abc import Mapping
 from typing import Any, NoReturn
 
 import flask
@@ -16,6 +17,8 @@ from google.protobuf.message import Message  # type: ignore[import-untyped]
 
 from odl.config import load_config
 from odl.errors import Misconfigured, OdlError, Unavailable
+from odl.redis_connection import complete_url
+from seldon.access import Scope, load_tokens
 from seldon.answer import Failure, failure_of
 from seldon.assembly import open_service
 from seldon.message import BODY_BYTES_MAX, Json, malformed, too_large
@@ -38,7 +41,9 @@ class OdlModel:
         the process with one line when they do not fit."""
         try:
             self._config = load_config(_setting(model, "ODL_MODEL"))
-            self._redis = _setting(redis, "ODL_REDIS")
+            self._redis = complete_url(_setting(redis, "ODL_REDIS"), os.environ)
+            tokens = os.environ.get("ODL_TOKENS")
+            self._access = load_tokens(tokens) if tokens else None
         except Misconfigured as error:
             raise SystemExit(f"odl: {error}") from error
         self._kafka = kafka or os.environ.get("ODL_KAFKA") or None
@@ -48,7 +53,7 @@ class OdlModel:
     def load(self) -> None:
         """Open the replica, once in every process. Raises `Misconfigured` or `Unavailable`, which ends it."""
         try:
-            self._service = open_service(self._config, self._redis, self._kafka)
+            self._service = open_service(self._config, self._redis, self._kafka, access=self._access)
         except (AttributeError, NotImplementedError) as error:
             # seldon-core takes these for a model without load() and would serve without a learner
             raise RuntimeError(f"the model cannot be loaded: {error}") from error
@@ -69,7 +74,9 @@ class OdlModel:
         """Predict: REST brings parsed JSON and gets a dict, gRPC brings a `SeldonMessage` and gets one."""
         is_proto = isinstance(msg, Message)
         try:
-            answer = self._ready().plane.predict(_plain(msg) if is_proto else msg)
+            service = self._ready()
+            service.guard.allow(Scope.PREDICT, _headers().get("authorization", ""))
+            answer = service.plane.predict(_plain(msg) if is_proto else msg)
         except OdlError as error:
             answer = _refuse_or_tell(error)
         return json_format.ParseDict(answer, type(msg)()) if is_proto else answer
@@ -77,11 +84,11 @@ class OdlModel:
     def send_feedback_raw(self, feedback: Any) -> Any:
         """Enter a `Feedback`; the `SeldonMessage` that answers has outcome and version in `meta.tags`."""
         try:
-            headers = dict(flask.request.headers) if flask.has_request_context() else {}
-            answer = self._ready().plane.feedback(
-                _plain(feedback),
-                client=headers.get("X-Client-Id", ""),
-                key=headers.get("Idempotency-Key", ""),
+            service, headers = self._ready(), _headers()
+            service.guard.allow(Scope.FEEDBACK, headers.get("authorization", ""))
+            client = service.guard.client(headers)
+            answer = service.plane.feedback(
+                _plain(feedback), client=client, key=headers.get("idempotency-key", "")
             )
         except OdlError as error:
             answer = _refuse_or_tell(error)
@@ -91,6 +98,14 @@ class OdlModel:
         if self._service is None:
             raise Unavailable("the model is not loaded yet")
         return self._service
+
+
+def _headers() -> Mapping[str, str]:
+    """The headers of a REST request. seldon-core does not show what a gRPC call brought beside its message:
+    where tokens are required, such a call is refused."""
+    if not flask.has_request_context():
+        return {}
+    return {name.lower(): value for name, value in flask.request.headers}
 
 
 def _plain(message: Any) -> Json:
@@ -142,6 +157,5 @@ def _error_handler() -> flask.Blueprint:
 def _response(failure: Failure) -> flask.Response:
     response = flask.jsonify(failure.body)
     response.status_code = failure.status
-    if failure.retry_after_s:
-        response.headers["Retry-After"] = str(failure.retry_after_s)
+    response.headers.extend(failure.headers)
     return response

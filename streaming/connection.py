@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping
+from pathlib import Path
 
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
@@ -12,6 +13,11 @@ Options = Mapping[str, str | int | float | bool]  # librdkafka settings by their
 
 REQUEST_TIMEOUT_S = 5.0
 CLIENT_ID = "odl"
+
+OPTIONS_BYTES_MAX = 1 << 16
+# How to reach brokers, and as whom. What else librdkafka can be told decides how events are kept and read,
+# which is not a matter of settings here.
+_CONNECTION = ("security.", "sasl.", "ssl.", "enable.ssl.", "https.", "socket.", "broker.address.", "client.")
 
 _NOT_TRANSIENT = {
     KafkaError.TOPIC_AUTHORIZATION_FAILED,
@@ -32,6 +38,36 @@ def client_options(bootstrap: str, options: Options | None = None) -> dict[str, 
         "socket.nagle.disable": True,
         **(options or {}),
     }
+
+
+def load_options(path: str | Path) -> Options:
+    """librdkafka's connection settings (TLS, SASL) from a file of `name=value` lines, as Kafka's own tools
+    take them; # begins a comment. Raises `Misconfigured` naming the line, never showing a value."""
+    try:
+        text = Path(path).read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise Misconfigured(f"the file of Kafka settings {path} cannot be read: {error}") from error
+    if len(text) > OPTIONS_BYTES_MAX:
+        raise Misconfigured(f"expected at most {OPTIONS_BYTES_MAX} bytes of Kafka settings in {path}")
+    options = {}
+    for number, line in enumerate(text.splitlines(), 1):
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        name, equals, value = (part.strip() for part in line.partition("="))
+        where = f"the file of Kafka settings {path}, line {number}"
+        if not equals:
+            raise Misconfigured(f"{where}: expected name=value")
+        if not name.startswith(_CONNECTION):
+            known = ", ".join(_CONNECTION)
+            raise Misconfigured(f"{where}: expected a setting that begins with {known}, received {name:.100}")
+        options[name] = value
+    return options
+
+
+def options_of(environment: Mapping[str, str]) -> Options:
+    """The settings in the file that `ODL_KAFKA_OPTIONS` names; none without it."""
+    path = environment.get("ODL_KAFKA_OPTIONS")
+    return load_options(path) if path else {}
 
 
 def admin_client(bootstrap: str, options: Options | None = None) -> AdminClient:

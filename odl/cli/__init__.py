@@ -15,6 +15,7 @@ COMMANDS = {
     "consume": "feed the log from Kafka",
     "status": "show the log's head, the replicas, snapshots and the lock",
     "replay": "fold the log offline: version, chain, digest, scores",
+    "rights": "print what an administrator gives the service's Redis user: functions and ACL rules",
     "fit": "fold a CSV file offline and print prequential scores",
     "predict": "predict the rows of a CSV file with a learner kept by `odl fit --save`",
 }

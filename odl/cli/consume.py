@@ -1,6 +1,7 @@
 """`odl consume`: Kafka feedback into the log, one event at a time, exactly once."""
 
 import argparse
+import os
 import signal
 
 from rich.console import Console
@@ -18,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Consume until SIGTERM or Ctrl-C."""
-    from streaming.connection import check_broker
+    from streaming.connection import check_broker, options_of
     from streaming.consumer import FeedbackConsumer
     from streaming.dead_letters import DeadLetters
 
@@ -27,7 +28,8 @@ def run(args: argparse.Namespace) -> int:
     client = connect(redis_url(args))
     brokers = required(args.kafka, "ODL_KAFKA", "Kafka brokers", "--kafka 127.0.0.1:9092")
     check_server(client, require_fsync_always=bool(config.log.require_fsync_always))
-    check_broker(brokers)
+    options = options_of(os.environ)
+    check_broker(brokers, options=options)
     log = RedisLog(client, config.name, ids_max=config.log.ids_max)
     head = log.create()
     consumer = FeedbackConsumer(
@@ -36,7 +38,8 @@ def run(args: argparse.Namespace) -> int:
         config.kafka.group,
         log,
         ModelSpec.from_dict(config.model),
-        DeadLetters(brokers, config.kafka.dead_letter_topic),
+        DeadLetters(brokers, config.kafka.dead_letter_topic, options=options),
+        options=options,
     )
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: consumer.stop())

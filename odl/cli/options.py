@@ -5,6 +5,7 @@ import os
 
 from odl.config import Config, load_config
 from odl.errors import Misconfigured
+from odl.redis_connection import complete_url, has_password
 
 
 def add_connection_options(parser: argparse.ArgumentParser, *, kafka: bool = True) -> None:
@@ -21,8 +22,14 @@ def model_config(args: argparse.Namespace) -> Config:
 
 
 def redis_url(args: argparse.Namespace) -> str:
-    """Where Redis is."""
-    return required(args.redis, "ODL_REDIS", "a Redis URL", "--redis redis://127.0.0.1:6379/0")
+    """Where Redis is, with the user and the password to be used there."""
+    if args.redis and has_password(args.redis):
+        raise Misconfigured(
+            "expected no password in --redis, since everybody on this machine can read command lines: set "
+            "ODL_REDIS to the whole URL, or ODL_REDIS_USER and ODL_REDIS_PASSWORD_FILE beside it"
+        )
+    url = required(args.redis, "ODL_REDIS", "a Redis URL", "--redis redis://127.0.0.1:6379/0")
+    return complete_url(url, os.environ)
 
 
 def kafka_brokers(args: argparse.Namespace) -> str | None:
