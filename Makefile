@@ -2,6 +2,9 @@
 PYTHON ?= python3.11
 BIN := .venv/bin
 ARGS ?=
+# What the images hold beyond the core.
+SERVER_EXTRAS := --extra grpc --extra schemas --extra traces
+TRAINER_EXTRAS := --extra keras --extra lake --extra schemas --extra drift
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test lint format simulate bench lock clean
@@ -43,10 +46,14 @@ simulate: install ## replay one simulated run of the protocol with its trace (SE
 bench: install ## print the benchmarks' ratios and write build/bench/*.json
 	@for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python $$file --json build/bench/$$(basename $$file .py).json || exit 1; done
 
-lock: install ## resolve pyproject.toml anew into requirements/lock.txt
-	@$(BIN)/uv pip compile pyproject.toml --all-extras --override requirements/overrides.txt \
-		--generate-hashes --no-emit-index-url --no-annotate --no-header --quiet \
-		--python-version 3.11 --python-platform x86_64-manylinux_2_28 --output-file requirements/lock.txt
+LOCK := $(BIN)/uv pip compile --override requirements/overrides.txt --generate-hashes --no-emit-index-url \
+	--no-annotate --no-header --quiet --python-version 3.11 --python-platform x86_64-manylinux_2_28
+
+lock: install ## resolve pyproject.toml anew into requirements/*.txt
+	@$(LOCK) pyproject.toml --all-extras --output-file requirements/lock.txt
+	@$(LOCK) pyproject.toml --constraint requirements/lock.txt $(SERVER_EXTRAS) --output-file requirements/server.txt
+	@$(LOCK) pyproject.toml --constraint requirements/lock.txt $(TRAINER_EXTRAS) --output-file requirements/trainer.txt
+	@$(LOCK) requirements/scorer.in --constraint requirements/lock.txt --output-file requirements/scorer.txt
 
 clean: ## remove what the targets made, .venv too
 	@rm -rf .venv .odl build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
