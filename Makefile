@@ -7,7 +7,7 @@ SERVER_EXTRAS := --extra grpc --extra schemas --extra traces
 TRAINER_EXTRAS := --extra keras --extra lake --extra schemas --extra drift
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint format simulate bench lock clean
+.PHONY: help install demo test lint format simulate bench lock clean kafka kafka-install
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -42,6 +42,12 @@ format: install ## rewrite to the one format
 
 simulate: install ## replay one simulated run of the protocol with its trace (SEED=1)
 	@$(BIN)/python tests/simulation/run.py --seed $(or $(SEED),1)
+
+kafka-install: install ## download Apache Kafka by Maven into .odl/kafka (43 MB), for the tests that run it
+	@$(BIN)/python tests/faults/apache_kafka.py install
+
+kafka: kafka-install ## run a real Apache Kafka broker until Ctrl-C
+	@$(BIN)/python tests/faults/apache_kafka.py run
 
 bench: install ## print the benchmarks' ratios and write build/bench/*.json
 	@for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python $$file --json build/bench/$$(basename $$file .py).json || exit 1; done
