@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from hedge_model.encoder import Encoder, Features
 from hedge_model.kernel.batch import fold_events
-from hedge_model.kernel.fold import DONE, LEARN, NEEDS_CLASS, NEEDS_COLUMN, NOT_FINITE, PREDICT, fold
+from hedge_model.kernel.fold import BOTH, DONE, LEARN, NEEDS_CLASS, NEEDS_COLUMN, NOT_FINITE, PREDICT, fold
 from hedge_model.layout import Floats
 from hedge_model.spec import ModelSpec
 from hedge_model.state import State
@@ -98,8 +98,8 @@ class Fold:
             return out
         rows.append(0)  # an empty array could not share memory
         taken, _, not_finite = fold_events(
-            LEARN | PREDICT,
-            *self._arrays,
+            BOTH,
+            self._arrays,
             state.plan.category_list,
             np.frombuffer(rows, np.int64),
             np.frombuffer(counts, np.int64),

@@ -118,9 +118,9 @@ class HedgeLearner:
         """The prediction before learning, then learn: the bits of `predict_one` and `learn_one`."""
         return self._learn(x, y, weight, BOTH)
 
-    def prequential_batch(self, events: Sequence[tuple[Features, Label, float]]) -> list[Prediction]:
-        """`prequential_one` of events (x, y, weight), one after the other in compiled code, up to the
-        first that brings something new (a field, a class) or is refused; the predictions of those learned."""
+    def prequential_batch(self, events: Iterable[tuple[Features, Label, float]]) -> list[Prediction]:
+        """`prequential_one` of events (x, y, weight), one after the other in compiled code, up to the first
+        that brings something new (a field, a class) or is refused; the predictions of those learned."""
         predicted = self._fold.run(self._labelled(events)).tolist()
         if self.spec.task == "regression":
             return [row[0] for row in predicted]

@@ -1,5 +1,6 @@
 """What `odl` asks of a learner. The core is generic over it: a hash chain can stand in for the network."""
 
+from collections.abc import Iterable
 from typing import Protocol, Self
 
 from odl.event import Features, Label, Prediction
@@ -41,6 +42,10 @@ class Learner(Protocol):
 
     def prequential_one(self, x: Features, y: Label, weight: float = 1.0) -> Prediction:
         """Test-then-train in one pass: the prediction before learning. The same bits as the two calls."""
+
+    def prequential_batch(self, events: Iterable[tuple[Features, Label, float]]) -> list[Prediction]:
+        """`prequential_one` of the first events (x, y, weight), as many as can be taken at once, maybe none:
+        it ends before an event that would be refused, at the latest. Their predictions; the same bits."""
 
     def depth_weights(self) -> list[float]:
         """Weight of each depth in the prediction, sums to 1; empty if the learner has no depths."""

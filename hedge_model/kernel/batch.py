@@ -8,18 +8,7 @@ from hedge_model.kernel.fold import DONE, fold
 @entry
 def fold_events(
     task,  # PREDICT | LEARN
-    plan_array,
-    settings,
-    weights,
-    table,
-    table0,
-    touched,
-    table_key,
-    table_limit,
-    moments,
-    fresh,
-    work,
-    lists,  # as `fold` takes them
+    arrays,  # the learner's, as `fold` takes them, `lists` last
     category_list,  # where in `lists` the rows of one event belong
     rows,  # int64 category rows of all events, one event after the other
     counts,  # int64 [n] how many rows each event has
@@ -31,33 +20,15 @@ def fold_events(
     out,
 ):
     """Fold events; returns (events taken, DONE or why it stopped, how many updates were not finite)."""
+    lists = arrays[-1]
     at, not_finite = 0, 0
     for n in range(events.shape[0]):
         for k in range(counts[n]):
             lists[category_list + k] = rows[at + k]
         at += counts[n]
-        taken, reason, bad = fold(
-            task,
-            plan_array,
-            settings,
-            weights,
-            table,
-            table0,
-            touched,
-            table_key,
-            table_limit,
-            moments,
-            fresh,
-            work,
-            lists,
-            counts[n],
-            fields,
-            events[n : n + 1],
-            present[n],
-            labels[n : n + 1],
-            event_weights[n : n + 1],
-            out[n : n + 1],
-        )
+        of_event = (counts[n], fields, events[n : n + 1], present[n])
+        wanted = (labels[n : n + 1], event_weights[n : n + 1], out[n : n + 1])
+        taken, reason, bad = fold(*((task,) + arrays + of_event + wanted))
         not_finite += bad
         if taken == 0:
             return n, reason, not_finite

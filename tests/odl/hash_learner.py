@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Iterable
 
 from odl.event import Features, Label, Prediction
 
@@ -52,6 +53,9 @@ class HashLearner:
         prediction = self.predict_one(x)
         self.learn_one(x, y, weight)
         return prediction
+
+    def prequential_batch(self, events: Iterable[tuple[Features, Label, float]]) -> list[Prediction]:
+        return []  # one by one
 
     def skip_one(self) -> None:
         self._pass("skip")

@@ -9,7 +9,7 @@ import selectors
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,6 +67,9 @@ class CountingLearner:
         prediction = self.predict_one(x)
         self.learn_one(x, y, weight)
         return prediction
+
+    def prequential_batch(self, events: Iterable[tuple[Features, Label, float]]) -> list[Prediction]:
+        return []  # one by one
 
     def depth_weights(self) -> list[float]:
         return []
