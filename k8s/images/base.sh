@@ -6,7 +6,7 @@ name=${1:?expected the name of the image}
 root=$(mktemp -d)
 trap 'rm -rf "$root"' EXIT
 mmdebstrap --quiet --variant=essential \
-    --include=python3.11-minimal,python3.11-venv,libpython3.11-stdlib,ca-certificates \
+    --include=python3.11-minimal,python3.11-venv,libpython3.11-stdlib,libstdc++6,zlib1g,ca-certificates \
     --dpkgopt='path-exclude=/usr/share/{doc,man,locale,info}/*' \
     --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' \
     --dpkgopt='path-exclude=/usr/share/locale/*' --dpkgopt='path-exclude=/usr/share/info/*' \
