@@ -40,7 +40,7 @@ class Captured:
 def capture(follower: Follower) -> Captured:
     """Copy a fold. Runs on the thread that owns it: `replica.ask(capture)`."""
     fold = follower.fold
-    return Captured(fold.version, fold.chain, follower.log_id, follower.fold_id, fold.to_bytes())
+    return Captured(fold.version, fold.chain, follower.log_id, fold.learner.fold_id, fold.to_bytes())
 
 
 def describe(captured: Captured, load_learner: LoadLearner) -> Snapshot:
@@ -112,11 +112,13 @@ class Snapshotter:
         self._thread.start()
 
     def stop(self, timeout_s: float = 30.0) -> None:
-        """End the thread; save what was learned since the newest snapshot."""
+        """Save what was learned since the newest snapshot and end the thread; wait so long for both."""
         self._stop.set()
+        if self._thread.ident is None:
+            self._thread.start()  # for the last look alone
+        self._thread.join(timeout_s)
         if self._thread.is_alive():
-            self._thread.join(timeout_s)
-        self._try(lambda: self.look(versions=1))
+            logger.warning("no last snapshot: it was not saved within %.1f s", timeout_s)
 
     def look(self, versions: int | None = None) -> Snapshot | None:
         """Save if the newest snapshot is `versions` (else `settings.snapshot_every`) behind the replica.
@@ -138,6 +140,7 @@ class Snapshotter:
     def _run(self) -> None:
         while not self._stop.wait(LOOK_EVERY_S):
             self._try(self.look)
+        self._try(lambda: self.look(versions=1))
 
     def _try(self, look: Callable[[], Snapshot | None]) -> None:
         """A snapshot that fails is tried again at the next look; serving goes on meanwhile."""

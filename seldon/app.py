@@ -68,8 +68,8 @@ class App:
         return routes
 
     def close(self) -> None:
-        """Finish what the threads are doing."""
-        self._pool.shutdown()
+        """Start nothing more; what the threads are doing ends with the answers of Redis and Kafka."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
 
     async def __rsgi__(self, scope: Scope, transport: Transport) -> None:
         response = await self.respond(scope, transport)

@@ -19,6 +19,7 @@ from odl.replica import Replica
 from odl.replicas import RedisReplicas
 from odl.snapshotter import Snapshotter
 from seldon.access import Access
+from seldon.deadline import Deadline
 from seldon.guard import Guard
 from seldon.heartbeat import Heartbeat
 from seldon.limits import RateBound
@@ -46,23 +47,24 @@ def open_service(
     nothing is left running then.
     """
     spec = _spec(config)
+    deadline = Deadline()
     with ExitStack() as parts:
         client = connect(redis_url)
         parts.callback(client.close)
         log = _open_log(config, client, with_kafka=kafka is not None)
-        sink = _sink(config, log, kafka, parts)
+        sink = _sink(config, log, kafka, parts, deadline)
         snapshots = RedisSnapshots(client, config.name)
         replica = Replica(
             lambda: HedgeLearner(spec), HedgeLearner.from_bytes, log, snapshots, settings=config.serve
         )
         replica.start()
-        parts.callback(replica.stop)
+        parts.callback(lambda: replica.stop(deadline.left_s()))
         snapshotter = Snapshotter(replica, snapshots, RedisLock(client, config.name), HedgeLearner.from_bytes)
         snapshotter.start()
-        parts.callback(snapshotter.stop)
+        parts.callback(lambda: snapshotter.stop(deadline.left_s()))
         heartbeat = Heartbeat(replica, RedisReplicas(client, config.name), url)
         heartbeat.start()
-        parts.callback(heartbeat.stop)
+        parts.callback(lambda: heartbeat.stop(deadline.left_s()))
         # The order of columns is what the model file says; the spec keeps its fields sorted.
         names = list(config.model.get("fields") or {})
         greeting = _greeting(config, replica, kafka)
@@ -76,6 +78,7 @@ def open_service(
             classes=spec.classes,
             greeting=greeting,
             guard=Guard(access, config.serve.open),
+            deadline=deadline,
         )
 
 
@@ -119,7 +122,7 @@ def _open_log(config: Config, client: redis.Redis, *, with_kafka: bool) -> Redis
     return log
 
 
-def _sink(config: Config, log: RedisLog, kafka: str | None, parts: ExitStack) -> Sink:
+def _sink(config: Config, log: RedisLog, kafka: str | None, parts: ExitStack, deadline: Deadline) -> Sink:
     if kafka is None:
         return DirectSink(log, DIRECT)
     from streaming.connection import check_broker, options_of
@@ -128,5 +131,5 @@ def _sink(config: Config, log: RedisLog, kafka: str | None, parts: ExitStack) ->
     options = options_of(os.environ)
     check_broker(kafka, options=options)
     producer = FeedbackProducer(kafka, config.kafka.topic, options=options)
-    parts.callback(producer.close)
+    parts.callback(lambda: producer.close(deadline.left_s()))
     return KafkaSink(producer)

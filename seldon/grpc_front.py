@@ -21,6 +21,7 @@ from seldon.message import BODY_BYTES_MAX, Json, malformed
 from seldon.metrics import PlaneMetrics
 from seldon.protos import PACKAGE, message_types
 from seldon.service import Service
+from seldon.tls import Tls
 
 THREADS = 16  # calls at once; each waits for the replica, which answers all who wait in one turn
 WAITING_MAX = 1_024  # calls beyond that are refused at once
@@ -46,8 +47,9 @@ class GrpcFront:
         self._service = service
         self._metrics = metrics
         self._types = message_types()
+        self._pool = ThreadPoolExecutor(THREADS, "grpc")
         self._server = grpc.server(
-            ThreadPoolExecutor(THREADS, "grpc"),
+            self._pool,
             maximum_concurrent_rpcs=WAITING_MAX,
             options=(("grpc.max_receive_message_length", BODY_BYTES_MAX), ("grpc.so_reuseport", 0)),
         )
@@ -62,14 +64,14 @@ class GrpcFront:
             handler = grpc.method_handlers_generic_handler(f"{PACKAGE}.{name}", methods)
             self._server.add_generic_rpc_handlers((handler,))
 
-    def start(self, host: str, port: int, credentials: Any = None) -> int:
-        """Listen, with TLS if `credentials` (of grpc) are given; the port. Raises `Misconfigured`."""
+    def start(self, host: str, port: int, tls: Tls | None = None) -> int:
+        """Listen (port 0 picks a free one); the port. Raises `Misconfigured` when it cannot be had."""
         address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         try:
-            if credentials is None:
+            if tls is None:
                 bound = self._server.add_insecure_port(address)
             else:
-                bound = self._server.add_secure_port(address, credentials)
+                bound = self._server.add_secure_port(address, _credentials(tls))
         except RuntimeError as error:
             raise Misconfigured(f"cannot listen on {address}: choose another --grpc-port") from error
         self._server.start()
@@ -78,8 +80,14 @@ class GrpcFront:
     def stop(self, grace_s: float) -> Callable[[float], bool]:
         """Take no more calls; those that are running may finish within `grace_s`. Returns at once, with a
         function that waits so many seconds for the end and tells whether it came."""
-        stopped: Callable[[float], bool] = self._server.stop(grace_s).wait
-        return stopped
+        ended = self._server.stop(grace_s)
+
+        def wait(timeout_s: float) -> bool:
+            done = bool(ended.wait(timeout_s))
+            self._pool.shutdown(wait=False, cancel_futures=True)
+            return done
+
+        return wait
 
     def _predict(self, body: bytes, headers: dict[str, str]) -> Json:
         started = time.perf_counter()
@@ -138,3 +146,9 @@ class GrpcFront:
             trailing.append(("retry-after", str(failure.retry_after_s)))
         context.set_trailing_metadata(trailing)
         return context.abort(CODES.get(failure.status, grpc.StatusCode.INVALID_ARGUMENT), status["info"])
+
+
+def _credentials(tls: Tls) -> Any:
+    pair = (tls.key.read_bytes(), tls.certificate.read_bytes())
+    authority = tls.client_ca.read_bytes() if tls.client_ca else None
+    return grpc.ssl_server_credentials([pair], authority, require_client_auth=authority is not None)

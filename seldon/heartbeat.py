@@ -30,11 +30,11 @@ class Heartbeat:
         """Beat now and then once a second."""
         self._thread.start()
 
-    def stop(self) -> None:
-        """End the thread and say goodbye."""
+    def stop(self, timeout_s: float = 30.0) -> None:
+        """Say goodbye and end the thread; wait so long for both. Others forget a replica after five seconds
+        without a beat anyway."""
         self._stop.set()
-        self._thread.join()
-        self._try(GONE_MS)
+        self._thread.join(timeout_s)
 
     def beat(self, ttl_ms: int = TTL_MS) -> None:
         """One beat. Raises `Unavailable` or `TimeoutError`."""
@@ -58,6 +58,7 @@ class Heartbeat:
         self._try(TTL_MS)
         while not self._stop.wait(EVERY_S):
             self._try(TTL_MS)
+        self._try(GONE_MS)
 
     def _try(self, ttl_ms: int) -> None:
         try:

@@ -8,9 +8,12 @@ with another process that listens there already.
 import asyncio
 import errno
 import logging
+import os
 import signal
 import socket
 import sys
+import threading
+from typing import TYPE_CHECKING
 
 from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
@@ -21,12 +24,17 @@ from odl.config import Config
 from odl.errors import Misconfigured
 from seldon.access import Access
 from seldon.app import App
+from seldon.deadline import Deadline
+from seldon.metrics import PlaneMetrics
 from seldon.service import Service
 from seldon.tls import Tls
 
+if TYPE_CHECKING:
+    from seldon.grpc_front import GrpcFront
+
 PORT_MAX = 65_535
 BACKLOG = 1024  # connections waiting to be accepted
-DRAIN_SECONDS_MAX = 3.0  # requests that arrived may finish; with what follows, the process leaves in 5
+DRAIN_SECONDS_MAX = 3.0  # requests that arrived may finish; the rest of `Deadline` is for closing
 HEADER_BYTES_MAX = 64 << 10  # request line and headers; more is answered 431 unparsed
 SETTLE_SECONDS = 0.2  # granian's threads let go of the interpreter before it ends
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -90,19 +98,37 @@ def serve(
     *,
     access: Access | None = None,
     tls: Tls | None = None,
+    grpc_port: int | None = None,
 ) -> int:
     """Serve until SIGTERM or SIGINT: then stop accepting, finish what arrived, and return 0 within 5 seconds.
 
-    Prints one line with the address when requests are answered. `access`: the tokens that it requires.
-    Raises `Misconfigured` or `Unavailable` before that when a setting, a server or the port does not fit.
+    Prints one line with the address when requests are answered. `access`: the tokens that it requires;
+    `grpc_port`: where Seldon's gRPC is answered, too (0: a free one). Raises `Misconfigured` or `Unavailable`
+    before that when a setting, a server or the port does not fit.
     """
     from seldon.assembly import open_service  # and with it the compiler, which a frozen model does without
 
     with listen(host, port) as listener:
         url = _url(listener, tls)
         with open_service(config, redis_url, kafka, url=url, access=access) as service:
-            asyncio.run(answer_requests(service, listener, tls))
+            asyncio.run(answer_requests(service, listener, tls, grpc_port))
+    _leave_behind(service.deadline)
     return 0
+
+
+def _leave_behind(deadline: Deadline) -> None:
+    """End the process if threads that it would wait for are beyond the deadline: a server that does not
+    answer holds them for as long as its timeout. Nothing that they do was acknowledged."""
+    threads = [
+        each for each in threading.enumerate() if not each.daemon and each is not threading.current_thread()
+    ]
+    for thread in threads:
+        thread.join(deadline.left_s())
+    late = sum(thread.is_alive() for thread in threads)
+    if late:
+        logger.warning("leaving while %d threads wait for Redis or Kafka", late)
+        logging.shutdown()
+        os._exit(0)
 
 
 def _url(listener: socket.socket, tls: Tls | None) -> str:
@@ -111,10 +137,27 @@ def _url(listener: socket.socket, tls: Tls | None) -> str:
     return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
-async def answer_requests(service: Service, listener: socket.socket, tls: Tls | None = None) -> None:
+def _grpc_front(service: Service, metrics: PlaneMetrics) -> "GrpcFront":
+    try:
+        from seldon.grpc_front import GrpcFront
+    except ImportError as error:
+        raise Misconfigured(
+            f"--grpc-port needs the packages of the extra `grpc`: pip install 'odl[grpc]' ({error})"
+        ) from error
+    return GrpcFront(service, metrics)
+
+
+async def answer_requests(
+    service: Service, listener: socket.socket, tls: Tls | None = None, grpc_port: int | None = None
+) -> None:
     """Answer on `listener` until SIGTERM or SIGINT. Prints one line with the address first."""
-    greeting = f"{service.greeting} at {_url(listener, tls)}"
     app = App(service)
+    front, greeting = None, service.greeting
+    if grpc_port is not None:
+        front = _grpc_front(service, app.metrics)
+        bound = front.start(listener.getsockname()[0], grpc_port, tls)
+        greeting = f"{greeting} gRPC on port {bound},"
+    greeting = f"{greeting} at {_url(listener, tls)}"
     server = _Granian(app, listener, tls)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -125,8 +168,12 @@ async def answer_requests(service: Service, listener: socket.socket, tls: Tls | 
     sys.stdout.write(f"{greeting}\n")
     sys.stdout.flush()
     await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    service.deadline.start()
+    drained = front.stop(DRAIN_SECONDS_MAX) if front else None
     server.stop()
     _, late = await asyncio.wait({serving}, timeout=DRAIN_SECONDS_MAX)
+    if drained is not None:
+        await loop.run_in_executor(None, drained, DRAIN_SECONDS_MAX)
     if late:
         logger.warning("leaving requests unfinished that took longer than %g s", DRAIN_SECONDS_MAX)
         for task in asyncio.all_tasks() - {asyncio.current_task()}:

@@ -7,6 +7,7 @@ from typing import Any
 
 from odl.errors import Unavailable
 from odl.replica import Replica, ReplicaStatus
+from seldon.deadline import Deadline
 from seldon.guard import Guard
 from seldon.message import Json
 from seldon.plane import DataPlane
@@ -27,6 +28,7 @@ class Service:
         classes: Sequence[str] = (),
         greeting: str = "",
         guard: Guard | None = None,
+        deadline: Deadline | None = None,
     ) -> None:
         """`parts`: what to close; `fields`: declared features and their kinds, in order; `classes`: declared
         labels; `greeting`: one line for who starts it."""
@@ -35,6 +37,7 @@ class Service:
         self.plane = plane
         self.greeting = greeting
         self.guard = guard or Guard()  # what every transport asks before it lets a request in
+        self.deadline = deadline or Deadline()  # by which all is closed, once closing has begun
         self._parts = parts
         self.task = task  # binary, multiclass or regression
         self.fields = dict(fields or {})
@@ -47,7 +50,9 @@ class Service:
         self.close()
 
     def close(self) -> None:
-        """Answer who waits, flush what was accepted, disconnect. May be called twice."""
+        """Answer who waits, flush what was accepted, disconnect, and do not wait for Redis or Kafka beyond
+        the deadline. May be called twice."""
+        self.deadline.start()
         self._parts.close()
 
     def live(self) -> Json:

@@ -123,15 +123,15 @@ class Delivery:
             return Unavailable(f"topic '{self.topic}': the producer failed for good and is being replaced")
         return as_odl_error(f"topic '{self.topic}'", error)
 
-    def close(self) -> None:
-        """Wait for what is under way, fail the rest. May be called twice."""
+    def close(self, timeout_s: float = FLUSH_TIMEOUT_S) -> None:
+        """Wait so long for what is under way, fail the rest. May be called twice."""
         if self._closing.is_set():
             return
         self._closing.set()
-        self._poller.join()
-        self._producer.flush(FLUSH_TIMEOUT_S)
+        self._poller.join(timeout_s)
+        self._producer.flush(timeout_s)
         self._producer.purge()
-        self._producer.flush(FLUSH_TIMEOUT_S)
+        self._producer.flush(timeout_s)  # tells those whose messages were purged
 
     def __enter__(self) -> Self:
         return self

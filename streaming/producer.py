@@ -7,7 +7,7 @@ from odl.event import Event
 from odl.feedback import Receipt
 from odl.log import Outcome
 from streaming.connection import REQUEST_TIMEOUT_S, Options
-from streaming.delivery import Delivered, Delivery
+from streaming.delivery import FLUSH_TIMEOUT_S, Delivered, Delivery
 from streaming.message import SOURCE_HEADER, encode_value
 
 DURABILITY = "durable"  # all in-sync replicas of Kafka have it
@@ -39,9 +39,9 @@ class FeedbackProducer:
         """Send one event and wait for Kafka's confirmation. Raises `Unavailable` without it."""
         return self._delivery.wait(self.send(event))
 
-    def close(self) -> None:
-        """Wait for what is under way and let go. May be called twice."""
-        self._delivery.close()
+    def close(self, timeout_s: float = FLUSH_TIMEOUT_S) -> None:
+        """Wait so long for what is under way and let go. May be called twice."""
+        self._delivery.close(timeout_s)
 
     def __enter__(self) -> Self:
         return self

@@ -13,6 +13,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_connection_options(parser)
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (127.0.0.1)")
     parser.add_argument("--port", type=int, default=9000, help="port to listen on (9000; 0: a free one)")
+    parser.add_argument(
+        "--grpc-port", type=int, metavar="PORT", help="answer Seldon's gRPC here, too (0: a free one)"
+    )
     add_security_options(parser)
     parser.add_argument(
         "--server",
@@ -48,6 +51,7 @@ def run(args: argparse.Namespace) -> int:
         port=args.port,
         access=load_tokens(tokens) if tokens else None,
         tls=tls_of(*tls_files),
+        grpc_port=args.grpc_port,
     )
 
 

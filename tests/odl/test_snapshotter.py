@@ -91,7 +91,7 @@ def test_stop_saves_nothing_new_when_nothing_is_new():
         append(log, "a")
         catch_up(replica)
         assert save_now(replica, snapshots, lock, HashLearner.from_bytes) is not None
-        snapshotter.stop()
+        snapshotter_of(replica, snapshots, lock).stop()
     assert len(snapshots.list()) == 1
 
 
