@@ -12,7 +12,15 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from odl.errors import HistoryLost, InvalidEvent, LogMissing, OdlError, TooFarBehind, Unavailable
+from odl.errors import (
+    HistoryLost,
+    InvalidEvent,
+    LogMissing,
+    OdlError,
+    OtherFold,
+    TooFarBehind,
+    Unavailable,
+)
 from odl.event import Features
 from odl.follower import Follower
 from odl.log import Head
@@ -53,6 +61,7 @@ class Actor:
         self._fresh_at = -math.inf  # when the read began that last found the fold at the head
         self._retry_at = -math.inf  # history that cannot be rebuilt is not tried again before that
         self._digest = ("", "")  # a chain, and the digest of the learner there
+        self.has_joined = False  # was at the head since it began to fold: those who still catch up have not
 
     @property
     def has_waiting(self) -> bool:
@@ -103,19 +112,25 @@ class Actor:
             self.trouble = error
             if isinstance(error, HistoryLost):
                 self._retry_at = began + self.settings.retry_every_s
-            if isinstance(error, HistoryLost | LogMissing):
-                self._fresh_at = -math.inf  # may be a lost branch: not even stale answers
+            if isinstance(error, HistoryLost | LogMissing | OtherFold):
+                self._fresh_at = -math.inf  # may be a lost branch, or another's: not even stale answers
             return
         self.trouble = None
         if head is None:
             self._fresh_at = -math.inf
-            return
+            self.has_joined = False
         for request in self._waiting:
-            # Every read since it arrived will do, and after a rewind the log may be shorter than it was.
-            newest = head.version if request.needs is None else min(head.version, request.needs)
-            request.needs = max(newest, request.version_min)
-        if self.follower.fold.version >= head.version:
+            # Every head since it arrived will do, as long as the log still leads to it.
+            if head is None or request.needs is None or self._is_lost(request.needs, head):
+                request.needs = head
+        if head is not None and self.follower.fold.version >= head.version:
             self._fresh_at = began
+            self.has_joined = True
+
+    def _is_lost(self, seen: Head, head: Head) -> bool:
+        """Whether the log that ends with `head` has left the branch on which `seen` was its end: it is
+        shorter, or this turn's entries pass that version by another chain."""
+        return head.version < seen.version or self.follower.chain_at(seen.version) not in (seen.chain, None)
 
     def _answer_waiting(self) -> None:
         now, version = self._clock(), self.follower.fold.version
@@ -123,7 +138,7 @@ class Actor:
         for request in self._waiting:
             if self.trouble is not None:
                 self._answer_by_policy(request, self.trouble, now)
-            elif request.needs is not None and version >= request.needs:
+            elif request.needs is not None and version >= max(request.needs.version, request.version_min):
                 self._answer(request, stale=False)
             elif now >= request.deadline:
                 self._answer_by_policy(request, self._too_far_behind(request), now)

@@ -11,10 +11,10 @@ import logging
 from collections.abc import Callable, Iterator
 from enum import Enum, auto
 
-from odl.errors import DamagedSnapshot, HistoryLost
+from odl.errors import DamagedSnapshot, HistoryLost, OtherFold
 from odl.fold import Fold, LoadLearner
 from odl.learner import Learner
-from odl.log import Head, Log, Slice, next_chain
+from odl.log import Entry, Head, Log, Slice, next_chain
 from odl.snapshots import Snapshot, SnapshotStore
 
 logger = logging.getLogger(__name__)
@@ -70,14 +70,16 @@ class Follower:
         self.epoch = 0
         self.log_id = ""
         self.resets = 0  # how often learned history turned out to be lost
+        self._part: list[Entry] = []  # what the last step read
 
     def step(self, count: int) -> Head | None:
         """Read the log once and learn up to `count` new entries. The head which that read saw, or None
         if the fold had to be replaced: then nothing is known about the head, step again.
 
-        Raises `Unavailable` when the log is out of reach, `HistoryLost` when the log is damaged or
-        trimmed and no snapshot bridges that.
+        Raises `Unavailable` when the log is out of reach, `OtherFold` when it belongs to another
+        arithmetic, `HistoryLost` when it is damaged or trimmed and no snapshot bridges that.
         """
+        self._part = []
         if self._restoring:
             self._restore()
         part = self._log.read(self.fold.version, count)
@@ -85,6 +87,7 @@ class Follower:
         if how is Relation.LOST or part.head.log_id != self.log_id:
             self._forget(part.head)
             return None
+        self._check_fold_id(part.head)
         if how is Relation.TRIMMED:
             self._bridge(part.head, f"the log begins after version {self.fold.version}")
             return None
@@ -95,8 +98,25 @@ class Follower:
         except HistoryLost as error:
             self._bridge(part.head, str(error))
             return None
+        self._part = part.entries
         self._follow_epoch(part.head)
         return part.head
+
+    def chain_at(self, version: int) -> str | None:
+        """The chain of a version that the last step read; None for others, which say nothing about it."""
+        if version == self.fold.version:
+            return self.fold.chain
+        at = version - self._part[0].version if self._part else -1
+        return self._part[at].chain if 0 <= at < len(self._part) else None
+
+    def _check_fold_id(self, head: Head) -> None:
+        if not head.fold_id:  # a new log, or one that lost the claim together with its tail
+            head = self._log.claim(self.fold_id)
+        if head.fold_id != self.fold_id:
+            raise OtherFold(
+                f"the log belongs to fold {head.fold_id}, this replica computes {self.fold_id}: "
+                "start it with that fold's model file and release, or hand the log over (`odl adopt`)"
+            )
 
     def _follow_epoch(self, head: Head) -> None:
         if head.epoch < self.epoch:
@@ -116,6 +136,7 @@ class Follower:
 
     def _restore(self) -> None:
         head = self._log.raise_epoch(self.epoch + 1) if self._lost else self._log.head()
+        self._check_fold_id(head)
         self.fold = self._newest_fold(head, above=0) or self.fold
         self.epoch, self.log_id = head.epoch, head.log_id
         self._restoring = self._lost = False

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
+from odl.errors import LogFull, Superseded
 from odl.lock import Lease
 
 CHAIN_START = "0" * 40  # the chain of version 0
@@ -35,6 +36,7 @@ class Outcome(StrEnum):
     ACCEPTED = "accepted"  # entered the log, or its position was passed over
     DUPLICATE = "duplicate"  # this id or position had entered before; nothing changed but the position
     GAP = "gap"  # `prev` is not the stored position: seek to the stored one and go on from there
+    EXPIRED = "expired"  # older than the horizon of ids, so nobody knows if it entered; nothing changed
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,7 @@ class Head:
     chain: str  # running digest, 40 hex digits
     epoch: int  # grows when acknowledged history was lost; starts at 1
     log_id: str  # made when the log was created; another one is another history
+    fold_id: str = ""  # the arithmetic that may serve this log; empty until the first replica claims it
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +71,15 @@ class Append:
     source: str  # `kafka:<cluster>:<topic id>:<partition>` or `rest:<client>`
     prev: str | None = None  # the position this sender believes was stored last; None: nothing yet
     seq: str | None = None  # position of this event, decimal; None: the source has no positions
+    after: int = 0  # a version its sender had seen before first sending it; 0: unknown
 
     def __post_init__(self) -> None:
         if not self.source:
             raise ValueError("expected a source, received an empty one: name where the event came from")
         if bool(self.payload) != bool(self.event_id):
             raise ValueError("expected a payload and an event id, or neither to pass a position over")
+        if self.after < 0:
+            raise ValueError(f"expected a version of 0 or more in after, received {self.after}")
         if self.seq is None:
             if not self.payload or self.prev is not None:
                 raise ValueError("expected a seq with an empty payload or with a prev, received none")
@@ -109,7 +115,16 @@ class Counters:
 
     duplicates: int  # events answered DUPLICATE
     skipped: int  # positions passed over without an entry (dead letters)
-    horizon: int = 1  # ids of entries from this version on are remembered; an older one could enter again
+    horizon: int = 1  # ids of entries from this version on are remembered, see `Log.append`
+    control: int = 0  # version of the newest control entry (odl.control), 0: there is none
+
+
+def superseded(expected: Head) -> Superseded:
+    """The error of a control entry that was meant for another log than this has become."""
+    return Superseded(
+        f"the log is no longer as it was at version {expected.version}: somebody promoted or rolled back "
+        "since, or history was lost; look at `odl status`, then decide again"
+    )
 
 
 def uncovered(up_to_version: int) -> ValueError:
@@ -118,6 +133,11 @@ def uncovered(up_to_version: int) -> ValueError:
         f"expected two visible snapshots of this history at version {up_to_version} or later: "
         "take snapshots before trimming"
     )
+
+
+def full(limit: int, why: str) -> LogFull:
+    """The error of an append beyond the limit."""
+    return LogFull(f"the log takes no entry after version {limit} for the moment: {why}")
 
 
 class Log(Protocol):
@@ -131,10 +151,16 @@ class Log(Protocol):
         """The head now."""
 
     def append(self, item: Append) -> Appended:
-        """Enter one event, together with its source's position. Safe to repeat."""
+        """Enter one event, together with its source's position. Safe to repeat.
+
+        An event that first entered before the horizon is no longer known by its id. `after` tells exactly
+        whether that may be so: who had seen version v before sending can only have entered later than v.
+        So an unknown id with `after + 1 < horizon` answers EXPIRED; 0 (unknown) is taken at its word.
+        Raises `LogFull` for a new entry beyond the limit."""
 
     def append_many(self, items: list[Append]) -> list[Appended]:
         """Enter several in order, pipelined; each is atomic, and each is its own version.
+        When it raises, `LogFull` included, the first ones may have entered: repeat all.
         After a GAP the later ones of that source answer GAP too, since their `prev` does not fit."""
 
     def read(self, version: int, count: int) -> Slice:
@@ -148,8 +174,25 @@ class Log(Protocol):
     def positions(self) -> dict[str, str]:
         """Every source with its stored position."""
 
+    def append_control(self, payload: bytes, control_id: str, expected: Head, lease: Lease) -> int:
+        """Enter a control entry under the version lock; its version. Safe to repeat with the same id.
+        Raises `Fenced` for an outdated lease, `Superseded` unless this log passed through `expected`, a head
+        that was read before, and no control entry came after it. Events may have come."""
+
     def raise_epoch(self, at_least: int) -> Head:
         """Make the epoch at least `at_least`; never lowers it."""
+
+    def claim(self, fold_id: str) -> Head:
+        """Record whose log it is, if that was not recorded; the head with what is recorded now."""
+
+    def adopt(self, fold_id: str, lease: Lease) -> Head:
+        """Record another fold id, see `odl.adopt`. Raises `Fenced` for an outdated lease."""
+
+    def limit(self, version: int, why: str) -> None:
+        """Take no entries after `version` until the next call; `why` is for those who are refused."""
+
+    def fullness(self) -> float:
+        """The share of the server's memory limit that is in use, 0.0 without a limit."""
 
     def counters(self) -> Counters:
         """Duplicates and passed-over positions so far, and the horizon of ids."""
@@ -158,4 +201,5 @@ class Log(Protocol):
         """Remove entries before `up_to_version` (never that one: a reader starts with its own), at most
         a bounded number; how many were removed. Repeat until 0; a few may stay, since whole blocks go.
         Raises `Fenced` for an outdated lease, `ValueError` unless at least two visible snapshots of the
-        fold and of this very history (log id and chain) are at or after `up_to_version`."""
+        fold and of this very history (log id and chain) are at or after `up_to_version`, and not before
+        the newest control entry: from older ones that entry could not be followed."""

@@ -9,6 +9,7 @@ from typing import Any
 
 from odl.errors import OdlError
 from odl.event import Features, Prediction
+from odl.log import Head
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,7 @@ class Predict:
     version_min: int  # the version that the caller must see, 0 for any
     deadline: float  # on the replica's clock
     future: "Future[Answer]" = field(default_factory=Future)
-    needs: int | None = None  # the version to answer at; set by the first log read after arrival
+    needs: Head | None = None  # what the answer must hold: the head seen by a log read after arrival
 
 
 @dataclass(eq=False, slots=True)

@@ -13,6 +13,7 @@ b'{"y":1}'
 
 import uuid
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from threading import RLock
 
@@ -29,10 +30,12 @@ from odl.log import (
     Head,
     Outcome,
     Slice,
+    full,
     next_chain,
+    superseded,
     uncovered,
 )
-from odl.snapshots import KEEP, Snapshot, check_bytes
+from odl.snapshots import KEEP, Snapshot, check_bytes, elsewhere
 
 
 class MemoryLock:
@@ -82,18 +85,29 @@ class MemorySnapshots:
 
     def __init__(self, lock: MemoryLock, keep: int = KEEP) -> None:
         self.lock = lock
+        self.log: MemoryLog | None = None  # the log that relies on them; it says so when it is made
         self._keep = keep
         self._stored: dict[Snapshot, bytes] = {}  # in the order in which they became visible
 
     def save(self, snapshot: Snapshot, data: bytes, lease: Lease) -> None:
         check_bytes(snapshot, data)
-        with self.lock.mutex:
+        with self.log._mutex if self.log else nullcontext(), self.lock.mutex:
             self.lock.check(lease)
+            if not self._is_on_log(snapshot):
+                raise elsewhere(snapshot)
             self._stored.pop(snapshot, None)
             self._stored[snapshot] = bytes(data)
             of_fold = [kept for kept in self._stored if kept.fold_id == snapshot.fold_id]
             for old in of_fold[: -self._keep]:
                 del self._stored[old]
+
+    def _is_on_log(self, snapshot: Snapshot) -> bool:
+        return self.log is None or self.log.leads_to(snapshot)
+
+    def drop(self, snapshot: Snapshot, lease: Lease) -> None:
+        with self.lock.mutex:
+            self.lock.check(lease)
+            self._stored.pop(snapshot, None)
 
     def list(self) -> list[Snapshot]:
         with self.lock.mutex:
@@ -117,6 +131,7 @@ class _State:
     ids_from: int = 1  # version at which the current generation begins
     older_ids: dict[str, int] = field(default_factory=dict)  # the generation before
     counters: Counters = Counters(duplicates=0, skipped=0)
+    limit: tuple[int, str] | None = None  # no entries after that version, and why
 
 
 class MemoryLog:
@@ -131,6 +146,7 @@ class MemoryLog:
     ) -> None:
         self._mutex = RLock()
         self._snapshots = snapshots or MemorySnapshots(MemoryLock())
+        self._snapshots.log = self
         self._ids_max = ids_max
         self._new_log_id = new_log_id
         self._state: _State | None = None
@@ -155,13 +171,18 @@ class MemoryLog:
                     return self._duplicate(state, item, stored)
                 if item.prev != stored:
                     return Appended(Outcome.GAP, None, stored)
+            is_known = item.event_id in state.ids or item.event_id in state.older_ids
+            if item.payload and not is_known:
+                if item.after > 0 and item.after + 1 < state.counters.horizon:
+                    return Appended(Outcome.EXPIRED, None, stored)
+                if state.limit is not None and state.head.version >= state.limit[0]:
+                    raise full(*state.limit)
+            if item.seq is not None:
                 state.positions[item.source] = stored = item.seq
             if not item.payload:
                 state.counters = replace(state.counters, skipped=state.counters.skipped + 1)
                 return Appended(Outcome.ACCEPTED, None, stored)
-            if item.event_id in state.ids or item.event_id in state.older_ids:
-                return self._duplicate(state, item, stored)
-            return self._enter(state, item, stored)
+            return self._duplicate(state, item, stored) if is_known else self._enter(state, item, stored)
 
     def _duplicate(self, state: _State, item: Append, stored: str | None) -> Appended:
         if item.payload:
@@ -178,6 +199,27 @@ class MemoryLog:
         state.entries[version] = Entry(version, chain, item.payload)
         state.head = replace(state.head, version=version, chain=chain)
         return Appended(Outcome.ACCEPTED, version, stored)
+
+    def append_control(self, payload: bytes, control_id: str, expected: Head, lease: Lease) -> int:
+        with self._mutex, self._snapshots.lock.mutex:
+            state = self._here()
+            first = state.ids.get(control_id, state.older_ids.get(control_id))
+            if first is not None:
+                return first
+            self._snapshots.lock.check(lease)
+            head, at = state.head, expected.version
+            chain = (
+                head.chain if at == head.version else state.entries[at].chain if at in state.entries else ""
+            )
+            is_passed = chain == expected.chain or (at == 0 and expected.chain == CHAIN_START)
+            if head.log_id != expected.log_id or state.counters.control > at or not is_passed:
+                raise superseded(expected)
+            version, chain = head.version + 1, next_chain(head.chain, payload)
+            state.ids[control_id] = version
+            state.entries[version] = Entry(version, chain, payload)
+            state.head = replace(head, version=version, chain=chain)
+            state.counters = replace(state.counters, control=version)
+            return version
 
     def append_many(self, items: list[Append]) -> list[Appended]:
         return [self.append(item) for item in items]
@@ -206,6 +248,35 @@ class MemoryLog:
             state.head = replace(state.head, epoch=max(state.head.epoch, at_least))
             return state.head
 
+    def claim(self, fold_id: str) -> Head:
+        with self._mutex:
+            state = self._here()
+            state.head = replace(state.head, fold_id=state.head.fold_id or fold_id)
+            return state.head
+
+    def adopt(self, fold_id: str, lease: Lease) -> Head:
+        with self._mutex, self._snapshots.lock.mutex:
+            state = self._here()
+            self._snapshots.lock.check(lease)
+            state.head = replace(state.head, fold_id=fold_id)
+            return state.head
+
+    def limit(self, version: int, why: str) -> None:
+        with self._mutex:
+            self._here().limit = (version, why)
+
+    def fullness(self) -> float:
+        return 0.0
+
+    def leads_to(self, snapshot: Snapshot) -> bool:
+        """Whether the log holds the snapshot's version with its chain; True without a log."""
+        with self._mutex:
+            if self._state is None:
+                return True
+            head, entry = self._state.head, self._state.entries.get(snapshot.version)
+            here = {(head.version, head.chain)} | ({(entry.version, entry.chain)} if entry else set())
+            return head.log_id == snapshot.log_id and (snapshot.version, snapshot.chain) in here
+
     def counters(self) -> Counters:
         with self._mutex:
             return self._here().counters
@@ -219,7 +290,7 @@ class MemoryLog:
                 for snapshot in self._snapshots.list()
                 if snapshot.log_id == state.head.log_id
                 and snapshot.fold_id == fold_id
-                and snapshot.version >= up_to_version
+                and snapshot.version >= max(up_to_version, state.counters.control)
                 and snapshot.version in state.entries
                 and snapshot.chain == state.entries[snapshot.version].chain
             ]

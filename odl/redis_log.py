@@ -19,6 +19,8 @@ from odl.log import (
     Head,
     Outcome,
     Slice,
+    full,
+    superseded,
     uncovered,
 )
 from odl.redis_keys import RedisKeys
@@ -52,8 +54,12 @@ class RedisLog:
         self._ids_max = ids_max
         self._new_log_id = new_log_id
         self._log_keys = (keys.head, keys.log, keys.sources, *keys.seen)
+        self._adopt = RedisScript(client, "adopt")
         self._append = RedisScript(client, "append")
+        self._append_control = RedisScript(client, "append_control")
+        self._claim = RedisScript(client, "claim")
         self._create = RedisScript(client, "create")
+        self._limit = RedisScript(client, "limit")
         self._raise_epoch = RedisScript(client, "raise_epoch")
         self._read = RedisScript(client, "read")
         self._trim = RedisScript(client, "trim")
@@ -68,14 +74,15 @@ class RedisLog:
         return _head(reply)
 
     def head(self) -> Head:
-        [fields] = transact(self._client, ("HMGET", self._keys.head, "version", "chain", "epoch", "log_id"))
+        names = ("version", "chain", "epoch", "log_id", "fold_id")
+        [fields] = transact(self._client, ("HMGET", self._keys.head, *names))
         return _head(self._present(fields[0] and fields))
 
     def append(self, item: Append) -> Appended:
         reply: bytes = self._present(
             self._append.run(self._log_keys, self._arguments([item]), repeatable=True)
         )
-        return _appended(reply)
+        return self._appended(reply)
 
     def append_many(self, items: list[Append]) -> list[Appended]:
         answers = []
@@ -84,8 +91,19 @@ class RedisLog:
             steps = [items[at : min(at + STEP_MAX, stop)] for at in range(start, stop, STEP_MAX)]
             replies = self._append.run_many(self._log_keys, [self._arguments(step) for step in steps])
             for reply in replies:
-                answers += [_appended(line) for line in self._present(reply).split(b"\n")]
+                answers += [self._appended(line) for line in self._present(reply).split(b"\n")]
         return answers
+
+    def append_control(self, payload: bytes, control_id: str, expected: Head, lease: Lease) -> int:
+        keys = (self._keys.head, self._keys.log, self._keys.fence, *self._keys.seen)
+        seen = (expected.version, expected.chain, expected.log_id)
+        arguments = (lease.token, lease.owner, payload, control_id, *seen)
+        reply = self._present(self._append_control.run(keys, arguments, repeatable=True))
+        if reply == b"fenced":
+            raise refused(lease)
+        if reply == b"superseded":
+            raise superseded(expected)
+        return int(reply)
 
     def read(self, version: int, count: int) -> Slice:
         keys = (self._keys.head, self._keys.log)
@@ -108,10 +126,28 @@ class RedisLog:
         reply = self._raise_epoch.run((self._keys.head,), (at_least,), repeatable=True)
         return _head(self._present(reply))
 
+    def claim(self, fold_id: str) -> Head:
+        return _head(self._present(self._claim.run((self._keys.head,), (fold_id,), repeatable=True)))
+
+    def adopt(self, fold_id: str, lease: Lease) -> Head:
+        keys, arguments = (self._keys.head, self._keys.fence), (lease.token, lease.owner, fold_id)
+        reply = self._present(self._adopt.run(keys, arguments, repeatable=True))
+        if reply == b"fenced":
+            raise refused(lease)
+        return _head(reply)
+
+    def limit(self, version: int, why: str) -> None:
+        self._present(self._limit.run((self._keys.head,), (version, why), repeatable=True))
+
+    def fullness(self) -> float:
+        [info] = transact(self._client, ("INFO", "memory"))
+        return _fullness(info)
+
     def counters(self) -> Counters:
-        [fields] = transact(self._client, ("HMGET", self._keys.head, "duplicates", "skipped", "horizon"))
-        duplicates, skipped, horizon = self._present(fields[0] and fields)
-        return Counters(int(duplicates), int(skipped), int(horizon))
+        names = ("duplicates", "skipped", "horizon", "control")
+        [fields] = transact(self._client, ("HMGET", self._keys.head, *names))
+        duplicates, skipped, horizon, control = self._present(fields[0] and fields)
+        return Counters(int(duplicates), int(skipped), int(horizon), int(control or 0))
 
     def trim(self, up_to_version: int, fold_id: str, lease: Lease) -> int:
         keys = (self._keys.head, self._keys.log, self._keys.fence, self._keys.snapshots)
@@ -126,8 +162,19 @@ class RedisLog:
     def _arguments(self, items: list[Append]) -> list[Argument]:
         arguments: list[Argument] = [self._ids_max]
         for item in items:
-            arguments += item.payload, item.event_id, item.source, item.seq or "", item.prev or ""
+            arguments += item.payload, item.event_id, item.source, item.seq or "", item.prev or "", item.after
         return arguments
+
+    def _appended(self, line: bytes) -> Appended:
+        outcome, version, stored = line.split(b" ")
+        if outcome == b"full":
+            [(limit, why)] = transact(self._client, ("HMGET", self._keys.head, "limit", "limit_why"))
+            raise full(int(limit or 0), (why or b"").decode())
+        return Appended(
+            _OUTCOMES[outcome],
+            None if version == b"-" else int(version),
+            None if stored == b"-" else stored.decode(),
+        )
 
     def _present(self, reply: Any) -> Any:
         if reply is None:
@@ -139,24 +186,20 @@ class RedisLog:
 
 
 def _head(fields: list[bytes]) -> Head:
-    version, chain, epoch, log_id = fields
-    return Head(int(version), chain.decode(), int(epoch), log_id.decode())
+    version, chain, epoch, log_id, fold_id = fields
+    return Head(int(version), chain.decode(), int(epoch), log_id.decode(), (fold_id or b"").decode())
 
 
-def _appended(line: bytes) -> Appended:
-    outcome, version, stored = line.split(b" ")
-    return Appended(
-        _OUTCOMES[outcome],
-        None if version == b"-" else int(version),
-        None if stored == b"-" else stored.decode(),
-    )
+def _fullness(info: dict[str, Any]) -> float:
+    """Of what INFO says."""
+    limit = int(info.get("maxmemory", 0))
+    return int(info["used_memory"]) / limit if limit else 0.0
 
 
 @lru_cache(maxsize=16)
 def _head_of(line: bytes) -> Head:
     """Of the first line that `lua/read.lua` returns; most reads of an idle log return the same one."""
-    version, chain, epoch, log_id = line.split(b" ")
-    return Head(int(version), chain.decode(), int(epoch), log_id.decode())
+    return _head(line.split(b" ", 4))
 
 
 def _slice(reply: bytes, version: int, count: int) -> Slice:

@@ -11,7 +11,7 @@ from odl.errors import DamagedSnapshot
 from odl.lock import Lease, refused
 from odl.redis_keys import RedisKeys
 from odl.redis_script import RedisScript, transact
-from odl.snapshots import KEEP, Snapshot, check_bytes
+from odl.snapshots import KEEP, Snapshot, check_bytes, elsewhere
 
 # One command of tens of MB would keep predictions waiting; between pieces they get their turn. Readers count
 # in the same size as writers.
@@ -48,6 +48,7 @@ class RedisSnapshots:
         self._piece_bytes = piece_bytes
         self._new_blob_id = new_blob_id
         self._commit = RedisScript(client, "commit_snapshot")
+        self._drop = RedisScript(client, "drop_snapshot")
 
     def save(self, snapshot: Snapshot, data: bytes, lease: Lease) -> None:
         check_bytes(snapshot, data)
@@ -58,15 +59,16 @@ class RedisSnapshots:
             piece = ("HSET", blob, str(number), data[start : start + self._piece_bytes])
             transact(self._client, piece, ("PEXPIRE", blob, str(UNCOMMITTED_MS)))
         check_bytes(snapshot, self._bytes(record))
-        old = self._outlived(snapshot)
+        old, keys = self._outlived(snapshot), self._keys
+        old_blobs = (keys.blob(each.blob) for each in old)
         reply = self._commit.run(
-            (self._keys.fence, self._keys.snapshots, blob, *(self._keys.blob(each.blob) for each in old)),
+            (keys.fence, keys.head, keys.log, keys.snapshots, blob, *old_blobs),
             (lease.token, lease.owner, msgspec.json.encode(record), *map(msgspec.json.encode, old)),
             repeatable=True,
         )
-        if reply == b"fenced":
+        if reply in (b"fenced", b"elsewhere"):
             transact(self._client, ("UNLINK", blob))
-            raise refused(lease)
+            raise refused(lease) if reply == b"fenced" else elsewhere(snapshot)
         if reply == b"missing":
             raise DamagedSnapshot(
                 f"the bytes of snapshot {snapshot.version} expired before they were committed: "
@@ -76,6 +78,14 @@ class RedisSnapshots:
     def list(self) -> list[Snapshot]:
         newest_commit_first = [record.snapshot for record in reversed(self._records())]
         return sorted(newest_commit_first, key=lambda snapshot: -snapshot.version)
+
+    def drop(self, snapshot: Snapshot, lease: Lease) -> None:
+        for record in self._records():
+            if record.snapshot == snapshot:
+                keys = (self._keys.fence, self._keys.snapshots, self._keys.blob(record.blob))
+                arguments = (lease.token, lease.owner, msgspec.json.encode(record))
+                if self._drop.run(keys, arguments, repeatable=True) == b"fenced":
+                    raise refused(lease)
 
     def load(self, snapshot: Snapshot) -> bytes:
         for record in self._records():

@@ -4,7 +4,7 @@ import hashlib
 from dataclasses import dataclass
 from typing import Protocol
 
-from odl.errors import DamagedSnapshot
+from odl.errors import DamagedSnapshot, HistoryLost
 from odl.lock import Lease
 
 KEEP = 3  # snapshots kept of each fold: the newest, the one trimming relies on, one more to go back to
@@ -29,13 +29,25 @@ class SnapshotStore(Protocol):
 
     def save(self, snapshot: Snapshot, data: bytes, lease: Lease) -> None:
         """Write the bytes, read them back, verify, then make the snapshot visible, fenced by `lease`.
-        Raises `Fenced` or `DamagedSnapshot`; the previous snapshots stay as they were."""
+        Raises `Fenced`, `DamagedSnapshot`, or `HistoryLost` unless the log holds this version with this chain
+        (it would push out what trimming relies on); the previous snapshots stay as they were then."""
 
     def list(self) -> list[Snapshot]:
         """Visible snapshots, newest version first."""
 
+    def drop(self, snapshot: Snapshot, lease: Lease) -> None:
+        """Remove one, fenced by `lease`; nothing happens if it is gone. Raises `Fenced`."""
+
     def load(self, snapshot: Snapshot) -> bytes:
         """The bytes. Raises `DamagedSnapshot` when they are missing or differ from the record."""
+
+
+def elsewhere(snapshot: Snapshot) -> HistoryLost:
+    """The error of saving what the log does not lead to."""
+    return HistoryLost(
+        f"snapshot of version {snapshot.version}: the log does not hold that version with chain "
+        f"{snapshot.chain[:12]}, it was trimmed or belongs to a lost branch; save the newest version instead"
+    )
 
 
 def check_bytes(snapshot: Snapshot, data: bytes) -> None:

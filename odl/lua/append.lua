@@ -1,17 +1,19 @@
 -- Enter events in order, each together with the position of its source (odl.log.Append). Safe to repeat: a
 -- second call with the same arguments finds the positions or the ids and answers 'duplicate'.
 -- KEYS  1 head (hash)  2 log (stream)  3 sources (hash)  4, 5 seen:0, seen:1 (hashes, event id -> version)
--- ARGV  1 how many ids a generation holds, then five of each event:
+-- ARGV  1 how many ids a generation holds, then six of each event:
 --       payload, '' moves the position only · event id · source · seq, '' if the source has no positions
---       · prev, '' if the sender believes that nothing was stored
--- Returns a line an event, 'accepted|duplicate|gap version position', '-' for none; nil without a log.
+--       · prev, '' if the sender believes that nothing was stored · after, a version seen before sending, or 0
+-- Returns a line an event, 'accepted|duplicate|gap|expired|full version position', '-' for none; nil without a
+-- log. 'full': beyond the limit; nothing changed.
 -- A failed script keeps its writes. So whatever can fail comes before the first write of an event, which is
 -- XADD, and an event is complete before the next one begins.
 
 local call = redis.call
-local head = call('HMGET', KEYS[1], 'version', 'chain', 'current', 'ids_from')
+local head = call('HMGET', KEYS[1], 'version', 'chain', 'current', 'ids_from', 'horizon', 'limit')
 if not head[1] then return false end
 local version, chain, current, ids_from = tonumber(head[1]), head[2], head[3], head[4]
+local horizon, limit = tonumber(head[5]) or 1, tonumber(head[6]) or math.huge
 local seen, other = {['0'] = KEYS[4], ['1'] = KEYS[5]}, {['0'] = '1', ['1'] = '0'}
 
 local function is_after(a, b) -- of decimal strings: Lua's numbers are doubles and end at 2^53
@@ -35,7 +37,7 @@ local function enter(payload, id)
     -- The older generation makes room and becomes the current one; what was current stays known.
     call('UNLINK', seen[other[current]])
     call('HSET', KEYS[1], 'current', other[current], 'horizon', ids_from, 'ids_from', at)
-    current, ids_from = other[current], at
+    horizon, current, ids_from = tonumber(ids_from), other[current], at
   end
   call('HSET', seen[current], id, at)
   call('HSET', KEYS[1], 'version', at, 'chain', next_chain)
@@ -43,8 +45,8 @@ local function enter(payload, id)
   return at
 end
 
-local function append(payload, id, source, seq, prev)
-  local stored = nil
+local function append(payload, id, source, seq, prev, after)
+  local stored, before = nil, nil
   if seq ~= '' then
     stored = call('HGET', KEYS[3], source)
     if stored and not is_after(seq, stored) then
@@ -54,7 +56,7 @@ local function append(payload, id, source, seq, prev)
       return answer('duplicate', first, stored)
     end
     if (stored or '') ~= prev then return answer('gap', nil, stored) end
-    stored = seq
+    stored, before = seq, stored
   end
   local outcome, at = 'accepted', nil
   if payload == '' then
@@ -65,6 +67,8 @@ local function append(payload, id, source, seq, prev)
       outcome = 'duplicate'
       call('HINCRBY', KEYS[1], 'duplicates', 1)
     else
+      if after > 0 and after + 1 < horizon then return answer('expired', nil, before) end
+      if version >= limit then return answer('full', nil, before) end
       at = enter(payload, id)
     end
   end
@@ -73,7 +77,8 @@ local function append(payload, id, source, seq, prev)
 end
 
 local lines = {}
-for i = 2, #ARGV, 5 do -- bounded by the caller
-  lines[#lines + 1] = append(ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4])
+for i = 2, #ARGV, 6 do -- bounded by the caller
+  lines[#lines + 1] = append(ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4],
+    tonumber(ARGV[i + 5]))
 end
 return table.concat(lines, '\n')

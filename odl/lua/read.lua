@@ -2,10 +2,11 @@
 -- KEYS  1 head (hash)  2 log (stream)
 -- ARGV  1 version to start at, inclusive  2 how many entries at most, at least 1
 -- Returns one string, since parsing many replies costs the client more than all the rest; nil without a log:
---   'version chain epoch log_id', 'n', n lines 'stream_id payload_bytes chain', the n payloads unseparated.
+--   'version chain epoch log_id fold_id', 'n', n lines 'stream_id payload_bytes chain', the n payloads unseparated.
 
-local head = redis.call('HMGET', KEYS[1], 'version', 'chain', 'epoch', 'log_id')
+local head = redis.call('HMGET', KEYS[1], 'version', 'chain', 'epoch', 'log_id', 'fold_id')
 if not head[1] then return false end
+head[5] = head[5] or ''
 local first = table.concat(head, ' ')
 -- Most predictions come from a reader at the head. Its chain is the head's; looking its entry up would cost
 -- as much as the rest of this script.

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from odl.errors import Fenced
+from odl.errors import Fenced, HistoryLost
 from odl.lock import Lease
 from odl.log import Append, Log, Outcome
 from odl.snapshots import Snapshot
@@ -35,13 +35,15 @@ def fill(log: Log, count: int, tag: str = "") -> None:
 def save(storage: Any, version: int, lease: Lease, **other: str) -> None:
     """A snapshot at that version of the log as it is now."""
     found = storage.log.read(version - 1, 1)
-    record = {"chain": found.entries[-1].chain, "log_id": found.head.log_id, "fold_id": "fold"}
-    snapshot = Snapshot(
-        **({"version": version, "digest": "d", "sha256": hashlib.sha256(b"x").hexdigest()} | record | other),
-        size_bytes=1,
-        created_ms=0,
-    )
+    snapshot = record_of(version, found.entries[-1].chain, found.head.log_id, **other)
     storage.snapshots.save(snapshot, b"x", lease)
+
+
+def record_of(version: int, chain: str, log_id: str, **other: str) -> Snapshot:
+    """A snapshot of the byte x."""
+    sha256 = hashlib.sha256(b"x").hexdigest()
+    fields = {"chain": chain, "log_id": log_id, "fold_id": "fold", "digest": "d", "sha256": sha256}
+    return Snapshot(version=version, size_bytes=1, created_ms=0, **(fields | other))
 
 
 def trim_all(log: Log, up_to_version: int, lease: Lease) -> int:
@@ -87,12 +89,34 @@ def test_one_snapshot_is_not_enough(log_storage: Any, log: Log, lease: Lease) ->
     assert log.trim(400, "fold", lease) > 0
 
 
-@pytest.mark.parametrize("other", [{"log_id": "another"}, {"chain": "0" * 40}, {"fold_id": "another"}])
-def test_snapshots_of_another_history_or_fold_do_not_count(
+@pytest.mark.parametrize("other", [{"log_id": "another"}, {"chain": "0" * 40}])
+def test_snapshots_of_another_history_are_not_saved(
     log_storage: Any, log: Log, lease: Lease, other: dict[str, str]
 ) -> None:
     save(log_storage, 480, lease)
-    save(log_storage, 490, lease, **other)
+    with pytest.raises(HistoryLost, match="version 490: the log does not hold that version"):
+        save(log_storage, 490, lease, **other)
+    assert [snapshot.version for snapshot in log_storage.snapshots.list()] == [480]
+
+
+def test_snapshots_of_before_the_trim_cannot_push_out_those_that_it_relied_on(
+    log_storage: Any, log: Log, lease: Lease
+) -> None:
+    """A replica that lags is told to save itself again and again."""
+    chain = log.read(49, 1).entries[-1].chain
+    save(log_storage, 450, lease)
+    save(log_storage, 480, lease)
+    trim_all(log, 450, lease)
+    for number in range(3):
+        with pytest.raises(HistoryLost, match="save the newest version instead"):
+            late = record_of(50, chain, log.head().log_id, digest=str(number))
+            log_storage.snapshots.save(late, b"x", lease)
+    assert [snapshot.version for snapshot in log_storage.snapshots.list()] == [480, 450]
+
+
+def test_snapshots_of_another_fold_do_not_count(log_storage: Any, log: Log, lease: Lease) -> None:
+    save(log_storage, 480, lease)
+    save(log_storage, 490, lease, fold_id="another")
     with pytest.raises(ValueError, match="two visible snapshots"):
         log.trim(450, "fold", lease)
     assert len(log.read(0, SIZE).entries) == SIZE

@@ -67,6 +67,13 @@ class UnverifiedSnapshots(MemorySnapshots):
         super().save(replace(snapshot, sha256=sha256, size_bytes=len(data)), data, lease)
 
 
+class AnyHistory(MemorySnapshots):
+    """Makes visible what the log does not lead to: three old ones push out all that trimming relied on."""
+
+    def _is_on_log(self, snapshot: Snapshot) -> bool:
+        return True
+
+
 class PassesFirst(SimulatedConsumer):
     """Moves the position before the dead letter is stored."""
 
@@ -118,9 +125,16 @@ class JoiningActor(Actor):
         while self.trouble is None and self._head is not None and self.inbox:
             request = self.inbox.pop()
             assert isinstance(request, Predict)
-            request.needs = self._head.version
+            request.needs = self._head
             self._waiting.append(request)
         super()._answer_waiting()
+
+
+class NumberedActor(Actor):
+    """Takes a version for the head that was seen there, though another branch may have that number."""
+
+    def _is_lost(self, seen: Head, head: Head) -> bool:
+        return head.version < seen.version
 
 
 class JoiningReplica(SimulatedReplica):
@@ -172,6 +186,7 @@ MUTANTS: Mapping[str, Parts] = {
     "no_prev": Parts(server=NoPrev),
     "version_only": Parts(follower=VersionOnly),
     "joins_head_check_in_flight": Parts(actor=JoiningActor, replica=JoiningReplica),
+    "waits_for_a_number": Parts(actor=NumberedActor),
     "no_ids": Parts(server=NoIds),
     "five_ids": Parts(ids_max=5),
     "latest": Parts(positions=LatestPositions),
@@ -180,6 +195,7 @@ MUTANTS: Mapping[str, Parts] = {
     "unfenced_lock": Parts(lock=UnfencedLock),
     "trim_before_verify": Parts(server=TrimBeforeVerify),
     "unverified_snapshots": Parts(snapshots=UnverifiedSnapshots),
+    "snapshots_of_any_history": Parts(snapshots=AnyHistory),
     "dead_letter_after_its_position": Parts(consumer=PassesFirst),
     "any_snapshot": Parts(follower=AnySnapshot),
     "silent_rewind": Parts(follower=SilentRewind),

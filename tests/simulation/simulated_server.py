@@ -61,11 +61,12 @@ class Server(MemoryLog):
         """Everything stored now."""
         return Backup(_copy(self._here()), dict(self._snapshots._stored))
 
-    def restore(self, backup: Backup) -> int:
-        """Come back with less; how many entries were lost."""
+    def restore(self, backup: Backup, *, keep_snapshots: bool = False) -> int:
+        """Come back with less; how many entries were lost. Snapshots of what was lost may still be there."""
         lost = self._here().head.version - backup.state.head.version
         self._state = _copy(backup.state)
-        self._snapshots._stored = dict(backup.snapshots)
+        kept = self._snapshots._stored if keep_snapshots else {}
+        self._snapshots._stored = {**backup.snapshots, **kept}
         self._history.heads.append(self._state.head)
         return lost
 
@@ -142,6 +143,9 @@ class Wire:
 
     def raise_epoch(self, at_least: int) -> Head:
         return self._call("raise_epoch", lambda: self._world.server.raise_epoch(at_least))
+
+    def claim(self, fold_id: str) -> Head:
+        return self._call("claim", lambda: self._world.server.claim(fold_id))
 
     def trim(self, up_to_version: int, fold_id: str, lease: Lease) -> int:
         removed = self._call("trim", lambda: self._world.server.trim(up_to_version, fold_id, lease))

@@ -11,14 +11,15 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
+from accidents import Accidents
 from history import History
 from parts import Parts
 from processes import SimulatedReplica
 from simulated_kafka import PARTITIONS, SimulatedKafka
-from simulated_server import Backup, Crashed, SnapshotWire, Wire
+from simulated_server import Crashed, SnapshotWire, Wire
 from verdict import check, settle
 
-from odl.errors import DamagedSnapshot, Fenced, LogMissing, Unavailable
+from odl.errors import DamagedSnapshot, Fenced, HistoryLost, LogMissing, Unavailable
 from odl.snapshotter import save_now
 
 STEPS = 150  # about 100 events: enough for every fault to meet every other within a few hundred seeds
@@ -61,7 +62,7 @@ class World:
         self.consumers = [self.parts.consumer(self, f"consumer {name}") for name in "AB"]
         self.replicas = [self.parts.replica(self, f"replica {number}") for number in (1, 2)]
         self._made = len(self.replicas)
-        self._backups: list[Backup] = [self.server.backup()]
+        self.accidents = Accidents(self)
         self._actions = self._weigh_actions()
 
     def _weigh_actions(self) -> list[Callable[[], None]]:
@@ -73,17 +74,23 @@ class World:
             + [self.sender.send] * 4
         )
         seldom = [self.rebalance, self.snapshot, self.trim, self.deliver_late, self.go_away]
-        seldom += [self.snapshot] * 3 + [self.sender.feed_twice, self.sender.feed_poison, self.restart]
+        seldom += [self.snapshot] * 3 + [
+            self.snapshot_behind,
+            self.sender.feed_twice,
+            self.sender.feed_poison,
+            self.restart,
+        ]
         actions = often + [self.sender.feed_kafka] * 4 + seldom
         # REST straight into the log is promised only for a server that loses nothing.
         if self.is_direct:
             actions += [self.sender.send_unchecked]
         if not self.is_direct or self.parts.is_direct:
-            actions += [self.back_up] * 2 + [self.rewind] * 2
+            actions += [self.accidents.back_up] * 2 + [self.accidents.rewind] * 2
             if self.dice.random() < 0.3:
-                actions += [self.recreate_log]
+                actions += [self.accidents.recreate_log]
             if self.dice.random() < 0.2:
                 actions += [self.recreate_topic]
+            actions += [self.accidents.fail_back, self.accidents.change_servers]
         return actions
 
     # What processes are told
@@ -169,8 +176,12 @@ class World:
     def replicate(self) -> None:
         """A replica takes a turn."""
         number = self.dice.randrange(len(self.replicas))
-        replica = self.replicas[number]
         self.pass_time(self.dice.choice([0.001, 0.01, 0.2]))
+        self.turn(number)
+
+    def turn(self, number: int) -> None:
+        """One turn of a replica; another one takes the place of one that crashes."""
+        replica = self.replicas[number]
         self.say("%s at version %s", replica.name, replica.follower.fold.version)
         if not self._step(replica, replica.turn):
             self.replicas[number] = self._new_replica()
@@ -201,20 +212,26 @@ class World:
 
     def snapshot(self) -> None:
         """A replica saves itself, or finds that another one is at it."""
-        replica = self.dice.choice(self.replicas)
-        version, head = replica.follower.fold.version, self.server.head_now
-        if replica.is_busy or version == 0 or head is None:
+        self._save(self.dice.choice(self.replicas))
+
+    def snapshot_behind(self) -> None:
+        """The replica that is furthest behind saves itself as often as it takes to replace every other."""
+        replica = min(self.replicas, key=lambda each: each.follower.fold.version)
+        for _ in range(3):
+            self.pass_time(0.01)
+            self._save(replica)
+
+    def _save(self, replica: SimulatedReplica) -> None:
+        if replica.is_busy or replica.follower.fold.version == 0 or self.server.head_now is None:
             return
-        # As the snapshotter does: an older one than there is would push out what trimming relied on.
-        for kept in self.snapshots.list():
-            if kept.version >= version and self.history.is_within(kept.chain, head.chain):
-                return
         try:
             save_now(replica, SnapshotWire(self), self.lock, self.parts.learner.from_bytes)  # type: ignore[arg-type]
         except Fenced:
             self.landed("snapshot fenced")
         except DamagedSnapshot:
             self.landed("damage found")
+        except HistoryLost:
+            self.landed("snapshot elsewhere")
 
     def trim(self) -> None:
         """Somebody trims the log, to where snapshots seem to be or to where a replica is."""
@@ -247,27 +264,6 @@ class World:
     def go_away(self) -> None:
         """The server cannot be reached for a while."""
         self._away_until = self.now + self.dice.choice([0.05, 0.5])
-
-    def back_up(self) -> None:
-        """The server is on disk as it is now."""
-        if self.server.head_now:
-            self._backups = [*self._backups[-2:], self.server.backup()]
-
-    def rewind(self) -> None:
-        """The server comes back as it was, without what it had acknowledged since."""
-        if self.server.head_now and self._backups:
-            # What is on other disks of the lost branch is thrown away, as servers do that follow this one.
-            kept = self.dice.randrange(len(self._backups)) + 1
-            self._backups = self._backups[:kept]
-            lost = self.server.restore(self._backups[-1])
-            self.landed("rewound" if lost else "restarted", f"{lost} entries lost")
-
-    def recreate_log(self) -> None:
-        """FLUSHALL: sooner or later a consumer creates the log anew."""
-        if self.server.head_now and self.server.head_now.version:
-            self.landed("log flushed")
-            self.server.flush()
-            self._backups = []
 
     def recreate_topic(self) -> None:
         """The topic is deleted and created again, with what it held gone."""
