@@ -1,20 +1,26 @@
 """The fold: what a log means. A learner, where it stands, and its scores; entry by entry, nothing else.
 
-A replica and an offline replay both call `Fold.take`, so there is one definition of "learning the log".
+A replica and an offline replay both call `Fold.take_all` (or `take`, to watch each event), so there is one
+definition of "learning the log".
+A fold is made under one plan (odl.control), which says what teaches nothing; another plan is another fold,
+made anew (`odl.folds`).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import msgspec
 
+from odl.control import BASE, Plan, is_control
 from odl.errors import HistoryLost, InvalidEvent
-from odl.event import Event, Prediction, decode
+from odl.event import Event, Features, Label, Prediction, decode
 from odl.learner import Learner
 from odl.log import CHAIN_START, Entry, next_chain
 from odl.prequential import Prequential
 
 LoadLearner = Callable[[bytes], Learner]
+
+RUN_MIN = 4  # entries from which on a run through the learner's compiled code is quicker than one by one
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,42 +39,109 @@ class _Stored(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     chain: str
     skipped: int
     scores: Prequential
+    plan: Plan = BASE  # snapshots from before there were plans have none
 
 
 class Fold:
     """A learner after `version` entries of the log whose chain is `chain`."""
 
     def __init__(
-        self, learner: Learner, chain: str = CHAIN_START, skipped: int = 0, scores: Prequential | None = None
+        self,
+        learner: Learner,
+        chain: str = CHAIN_START,
+        skipped: int = 0,
+        scores: Prequential | None = None,
+        plan: Plan = BASE,
     ) -> None:
         self.learner = learner
         self.version = learner.version
         self.chain = chain
         self.skipped = skipped  # entries that taught nothing, on every replica alike
-        self.scores = scores or Prequential()
+        self.scores = (
+            scores or Prequential()
+        )  # of the events learned under this plan, as it would have served
+        self.plan = plan
 
-    def take(self, entry: Entry, without: frozenset[str] = frozenset()) -> Learned | None:
-        """Take the next entry; None if it taught nothing (undecodable, refused by the learner, or of a
-        source in `without`). Raises `HistoryLost` unless the entry continues this fold's chain."""
+    def take(self, entry: Entry) -> Learned | None:
+        """Take the next entry; None if it taught nothing (undecodable, refused by the learner, left out by
+        the plan, or a control entry: whoever folds looks for those first). Raises `HistoryLost` unless the
+        entry continues this fold's chain."""
+        self.check(entry)
+        learned = self._learn(entry)
+        if learned is None:
+            self.learner.skip_one()
+            self.skipped += 1
+        self.version, self.chain = entry.version, entry.chain
+        return learned
+
+    def check(self, entry: Entry) -> None:
+        """Raise `HistoryLost` unless the entry continues this fold's chain."""
         chain = next_chain(self.chain, entry.payload)
         if entry.version != self.version + 1 or entry.chain != chain:
             raise HistoryLost(
                 f"the log is damaged: expected version {self.version + 1} with chain {chain[:12]}, "
                 f"received version {entry.version} with chain {entry.chain[:12]}"
             )
-        learned = self._learn(entry, without)
-        if learned is None:
-            self.learner.skip_one()
-            self.skipped += 1
-        self.version, self.chain = entry.version, chain
-        return learned
 
-    def _learn(self, entry: Entry, without: frozenset[str]) -> Learned | None:
+    def pass_to(self, version: int, chain: str) -> None:
+        """Pass all entries up to `version`, where the log's chain is `chain`: none of them teaches anything.
+        Whoever calls this knows that they continue this fold's history."""
+        for _ in range(version - self.version):
+            self.learner.skip_one()
+        self.skipped += version - self.version
+        self.version, self.chain = version, chain
+
+    def take_all(self, entries: Sequence[Entry]) -> None:
+        """`take` each of the next entries, with nobody watching: the same bits, but the learner is handed
+        many events at once. Raises `HistoryLost` at the first entry that does not continue the chain."""
+        at = 0
+        while at < len(entries):
+            if len(entries) - at >= RUN_MIN:
+                at += self._take_run(entries[at:])
+            if at < len(entries):
+                self.take(entries[at])
+                at += 1
+
+    def _take_run(self, entries: Sequence[Entry]) -> int:
+        """Take the first entries, up to one that `take` has to look at; how many."""
+        events: list[Event] = []
+        predictions = self.learner.prequential_batch(self._examples(entries, events))
+        for event, prediction in zip(events, predictions, strict=False):
+            self.scores.update(prediction, event.y, event.weight)
+        if predictions:
+            last = entries[len(predictions) - 1]
+            self.version, self.chain = last.version, last.chain
+        return len(predictions)
+
+    def _examples(
+        self, entries: Sequence[Entry], events: list[Event]
+    ) -> Iterator[tuple[Features, Label, float]]:
+        """What the learner is to learn from the first entries, which also go to `events`; ends before an
+        entry that does not continue the chain, or teaches nothing."""
+        version, chain, plan = self.version, self.chain, self.plan
+        for entry in entries:
+            version, chain = version + 1, next_chain(chain, entry.payload)
+            if entry.version != version or entry.chain != chain:
+                return
+            if plan.leaves_out(version) or is_control(entry.payload):
+                return
+            try:
+                event = decode(entry.payload)
+            except InvalidEvent:
+                return
+            if event.source in plan.without:
+                return
+            events.append(event)
+            yield event.x, event.y, event.weight
+
+    def _learn(self, entry: Entry) -> Learned | None:
         """Limits of odl.event are not checked here: changing one must not change what a log means."""
-        learner = self.learner
+        learner, plan = self.learner, self.plan
+        if plan.leaves_out(entry.version) or is_control(entry.payload):
+            return None
         try:
             event = decode(entry.payload)
-            if event.source in without:
+            if event.source in plan.without:
                 return None
             prediction = learner.prequential_one(event.x, event.y, event.weight)
         except InvalidEvent:
@@ -82,7 +155,9 @@ class Fold:
 
     def to_bytes(self) -> bytes:
         """The whole fold; `from_bytes` continues bit for bit, scores included."""
-        return msgspec.msgpack.encode(_Stored(self.learner.to_bytes(), self.chain, self.skipped, self.scores))
+        return msgspec.msgpack.encode(
+            _Stored(self.learner.to_bytes(), self.chain, self.skipped, self.scores, self.plan)
+        )
 
     @classmethod
     def from_bytes(cls, data: bytes, load_learner: LoadLearner) -> "Fold":
@@ -91,4 +166,4 @@ class Fold:
             stored = msgspec.msgpack.decode(data, type=_Stored)
         except msgspec.MsgspecError as error:
             raise ValueError(f"{len(data)} bytes that are not a fold: {error}") from error
-        return cls(load_learner(stored.learner), stored.chain, stored.skipped, stored.scores)
+        return cls(load_learner(stored.learner), stored.chain, stored.skipped, stored.scores, stored.plan)

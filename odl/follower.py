@@ -9,44 +9,18 @@ It knows neither requests nor time, so a simulation drives it as a replica does.
 
 import logging
 from collections.abc import Callable, Iterator
-from enum import Enum, auto
 
-from odl.errors import DamagedSnapshot, HistoryLost, OtherFold
-from odl.fold import Fold, LoadLearner
+from odl.control import control_of
+from odl.errors import HistoryLost, OtherFold
+from odl.fold import LoadLearner
+from odl.folds import Folds, LearnerOf
 from odl.learner import Learner
-from odl.log import Entry, Head, Log, Slice, next_chain
+from odl.log import Entry, Head, Log
+from odl.rebuild import Rebuild
+from odl.relation import Relation, relation
 from odl.snapshots import Snapshot, SnapshotStore
 
 logger = logging.getLogger(__name__)
-
-
-class Relation(Enum):
-    """How a log continues a position in it."""
-
-    CONTINUES = auto()
-    LOST = auto()  # the log holds another history at this position, or ends before it
-    TRIMMED = auto()  # the log begins after this position: only a snapshot can bridge that
-
-
-def relation(version: int, chain: str, part: Slice) -> Relation:
-    """How `part`, read at `version`, continues a history that has `chain` there.
-
-    Version numbers alone repeat after a rewind, so chains decide.
-    """
-    head, entries = part.head, part.entries
-    if head.version < version or (head.version == version and head.chain != chain):
-        return Relation.LOST
-    if head.version == version:
-        return Relation.CONTINUES
-    if not entries or entries[0].version > version + 1:
-        return Relation.TRIMMED
-    first = entries[0]
-    if first.version == version:
-        return Relation.CONTINUES if first.chain == chain else Relation.LOST
-    if version == 0:  # nothing was learned, so nothing was lost; damage shows when the entry is taken
-        return Relation.CONTINUES
-    # Our own entry was trimmed, but the next one proves where it comes from.
-    return Relation.CONTINUES if next_chain(chain, first.payload) == first.chain else Relation.LOST
 
 
 class Follower:
@@ -58,15 +32,15 @@ class Follower:
         load_learner: LoadLearner,
         log: Log,
         snapshots: SnapshotStore | None,
+        learner_of: LearnerOf | None = None,
     ) -> None:
-        self._new_learner = new_learner
-        self._load_learner = load_learner
+        self.folds = Folds(new_learner, load_learner, log, snapshots, learner_of)
         self._log = log
-        self._snapshots = snapshots
+        self._rebuild: Rebuild | None = None  # under way since a control entry put another plan in force
         self._restoring = True
         self._lost = False  # the epoch has to grow before anything is answered
-        self.fold = Fold(new_learner())
-        self.fold_id = self.fold.learner.fold_id
+        self.fold = self.folds.new()
+        self.fold_id = self.folds.fold_id  # of the model file, and so of the log; plans may name others
         self.epoch = 0
         self.log_id = ""
         self.resets = 0  # how often learned history turned out to be lost
@@ -92,15 +66,41 @@ class Follower:
             self._bridge(part.head, f"the log begins after version {self.fold.version}")
             return None
         try:
-            for entry in part.entries:
-                if entry.version > self.fold.version:
-                    self.fold.take(entry)
+            self._take(part.entries)
         except HistoryLost as error:
             self._bridge(part.head, str(error))
             return None
         self._part = part.entries
         self._follow_epoch(part.head)
+        if self._rebuild is not None and self._step_rebuild(self._rebuild, count):
+            return None
         return part.head
+
+    def _take(self, entries: list[Entry]) -> None:
+        """Learn up to the next control entry; what comes from there on is for the fold under its plan."""
+        if self._rebuild is not None:
+            return
+        fresh = [entry for entry in entries if entry.version > self.fold.version]
+        for at, entry in enumerate(fresh):
+            control = control_of(entry.payload)
+            if control is not None and entry.version > self.fold.plan.since:
+                self.fold.take_all(fresh[:at])
+                self.fold.check(entry)
+                self._rebuild = Rebuild(self.folds, control, entry, self.log_id)
+                return
+        self.fold.take_all(fresh)
+
+    def _step_rebuild(self, rebuild: Rebuild, count: int) -> bool:
+        """The fold of before goes on serving whom the policy lets it serve, until the other one is there;
+        whether it is."""
+        try:
+            fold = rebuild.step(count)
+        except HistoryLost:
+            self._rebuild = None  # begins again from what the log is then
+            raise
+        if fold is not None:
+            self.fold, self._rebuild = fold, None
+        return fold is not None
 
     def chain_at(self, version: int) -> str | None:
         """The chain of a version that the last step read; None for others, which say nothing about it."""
@@ -130,56 +130,27 @@ class Follower:
             "history lost: learned version %d of log %s, which now ends at version %d of log %s; rebuilding",
             self.fold.version, self.log_id, head.version, head.log_id,
         )  # fmt: skip
-        self.fold = Fold(self._new_learner())
+        self.fold, self._rebuild = self.folds.new(), None
         self.resets += 1
         self._restoring = self._lost = True
 
     def _restore(self) -> None:
         head = self._log.raise_epoch(self.epoch + 1) if self._lost else self._log.head()
         self._check_fold_id(head)
-        self.fold = self._newest_fold(head, above=0) or self.fold
+        self.fold = self.folds.newest(head.log_id) or self.fold
         self.epoch, self.log_id = head.epoch, head.log_id
         self._restoring = self._lost = False
 
     def _bridge(self, head: Head, why: str) -> None:
-        fold = self._newest_fold(head, above=self.fold.version)
+        fold = self.folds.newest(head.log_id, above=self.fold.version)
         if fold is None:
             raise HistoryLost(
                 f"{why}, and no good snapshot after it is on this log's history: "
                 "restore the log from a backup, or add a snapshot"
             )
-        self.fold = fold
+        self.fold, self._rebuild = fold, None
 
-    def snapshots_here(self, head: Head | None = None) -> Iterator[Snapshot]:
-        """Records of snapshots by this arithmetic on the log's present history, newest first."""
-        log_id = head.log_id if head else self.log_id
-        for snapshot in self._snapshots.list() if self._snapshots else []:
-            if (snapshot.fold_id, snapshot.log_id) == (self.fold_id, log_id) and self._is_here(snapshot):
-                yield snapshot
-
-    def _is_here(self, snapshot: Snapshot) -> bool:
-        part = self._log.read(snapshot.version, 1)
-        return relation(snapshot.version, snapshot.chain, part) is Relation.CONTINUES
-
-    def _newest_fold(self, head: Head, above: int) -> Fold | None:
-        for snapshot in self.snapshots_here(head):
-            if snapshot.version <= above:
-                break
-            fold = self._load(snapshot)
-            if fold is not None:
-                return fold
-        return None
-
-    def _load(self, snapshot: Snapshot) -> Fold | None:
-        store = self._snapshots
-        assert store is not None
-        try:
-            fold = Fold.from_bytes(store.load(snapshot), self._load_learner)
-            if (fold.version, fold.chain) != (snapshot.version, snapshot.chain):
-                raise DamagedSnapshot(f"expected version {snapshot.version}, the bytes hold {fold.version}")
-            if fold.learner.digest() != snapshot.digest or fold.learner.fold_id != self.fold_id:
-                raise DamagedSnapshot("the bytes hold another learner than was recorded")
-        except (DamagedSnapshot, ValueError) as error:
-            logger.warning("snapshot of version %d passed over: %s", snapshot.version, error)
-            return None
-        return fold
+    def snapshots_here(self) -> Iterator[Snapshot]:
+        """Records of snapshots by the arithmetic that serves now, on the log's history, newest first."""
+        fold_id = self.fold.learner.fold_id
+        return (found for found in self.folds.snapshots_here(self.log_id) if found.fold_id == fold_id)

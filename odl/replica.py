@@ -14,6 +14,7 @@ from odl.actor import Actor, ReplicaSettings
 from odl.errors import InvalidEvent, Unavailable
 from odl.event import Features
 from odl.fold import LoadLearner
+from odl.folds import LearnerOf
 from odl.follower import Follower
 from odl.learner import Learner, Schema
 from odl.log import Log
@@ -38,20 +39,30 @@ class Replica:
         log: Log,
         snapshots: SnapshotStore | None = None,
         *,
+        learner_of: LearnerOf | None = None,
         settings: ReplicaSettings | None = None,
         replica_id: str = "",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.settings = settings or ReplicaSettings()
         self.replica_id = replica_id or f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(2)}"
-        self._actor = Actor(Follower(new_learner, load_learner, log, snapshots), self.settings, clock)
-        self.fold_id = self._actor.follower.fold_id
-        self.schema: Schema = self._actor.follower.fold.learner.schema
+        follower = Follower(new_learner, load_learner, log, snapshots, learner_of)
+        self._actor = Actor(follower, self.settings, clock)
         self._mailbox = Mailbox()
         self._mailbox.close(Unavailable("this replica has not been started"))
         self._thread: threading.Thread | None = None
         self._stopping = False
         self._failure = ""  # why the thread gave up
+
+    @property
+    def fold_id(self) -> str:
+        """Identity of the arithmetic that serves; a promotion changes it."""
+        return self._actor.follower.fold.learner.fold_id
+
+    @property
+    def schema(self) -> Schema:
+        """What the learner that serves accepts; a promotion may change it."""
+        return self._actor.follower.fold.learner.schema
 
     def start(self) -> None:
         """Start the thread. It restores the newest snapshot, or folds the log from its beginning."""

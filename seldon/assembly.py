@@ -55,7 +55,12 @@ def open_service(
         sink = _sink(config, log, kafka, parts, deadline)
         snapshots = RedisSnapshots(client, config.name)
         replica = Replica(
-            lambda: HedgeLearner(spec), HedgeLearner.from_bytes, log, snapshots, settings=config.serve
+            lambda: HedgeLearner(spec),
+            HedgeLearner.from_bytes,
+            log,
+            snapshots,
+            learner_of=lambda other: HedgeLearner(ModelSpec.from_dict(other)),
+            settings=config.serve,
         )
         replica.start()
         parts.callback(lambda: replica.stop(deadline.left_s()))

@@ -18,6 +18,7 @@ from simulated_server import Server
 
 from odl.actor import Actor
 from odl.event import Event, Features, Label, Prediction
+from odl.folds import Folds
 from odl.follower import Follower
 from odl.lock import Lease
 from odl.log import Append, Appended, Head, next_chain
@@ -87,7 +88,15 @@ class PassesFirst(SimulatedConsumer):
 class AnySnapshot(Follower):
     """Starts from the newest snapshot, whether or not the log still holds that history."""
 
-    def _is_here(self, snapshot: Snapshot) -> bool:
+    def __init__(self, *parts: Any) -> None:
+        super().__init__(*parts)
+        self.folds = AnyFolds(*parts)
+
+
+class AnyFolds(Folds):
+    """Folds of every snapshot there is."""
+
+    def is_here(self, snapshot: Snapshot) -> bool:
         return True
 
 
