@@ -18,6 +18,7 @@ COMMANDS = {
     "rights": "print what an administrator gives the service's Redis user: functions and ACL rules",
     "fit": "fold a CSV file offline and print prequential scores",
     "predict": "predict the rows of a CSV file with a learner kept by `odl fit --save`",
+    "gate": "whether an exported candidate may serve, and if not, why",
 }
 
 
