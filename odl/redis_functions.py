@@ -13,7 +13,7 @@ from importlib.resources import files
 from odl.redis_keys import RedisKeys
 
 # Beside what the functions call, since Redis checks a user's rights in functions, too.
-_DIRECT = ("fcall", "multi", "exec", "discard", "ping", "info", "client|setinfo", "time")
+_DIRECT = ("fcall", "multi", "exec", "discard", "ping", "info", "time")
 _DIRECT_ON_KEYS = ("get", "hget", "hgetall", "hmget", "hset", "pexpire", "unlink", "zrange")
 # A function is refused while memory is full unless it says that it only reads, or is meant to run then:
 # trimming frees memory, locks are given back, and a replica that starts finds its log.

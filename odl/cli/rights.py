@@ -32,7 +32,7 @@ def run(args: argparse.Namespace) -> int:
         sys.stdout.write(library())
         return 0
     rules = " ".join(acl_rules(model_config(args).name))
-    sys.stdout.write(f"user {args.user} reset on {_password(args.password_file)} {rules}\n")
+    sys.stdout.write(f"user {args.user} on {_password(args.password_file)} {rules}\n")
     return 0
 
 
