@@ -1,0 +1,1 @@
+"""Parts of the log's benchmark: one question a module."""
