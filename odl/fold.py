@@ -32,14 +32,14 @@ class Learned:
     prediction: Prediction  # made before learning
 
 
-class _Stored(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class _Stored(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The bytes of a fold, in MessagePack."""
 
     learner: bytes
     chain: str
     skipped: int
-    scores: Prequential
     plan: Plan = BASE  # snapshots from before there were plans have none
+    scores: Prequential
 
 
 class Fold:
@@ -57,9 +57,7 @@ class Fold:
         self.version = learner.version
         self.chain = chain
         self.skipped = skipped  # entries that taught nothing, on every replica alike
-        self.scores = (
-            scores or Prequential()
-        )  # of the events learned under this plan, as it would have served
+        self.scores = scores or Prequential()  # of the events learned under this plan
         self.plan = plan
 
     def take(self, entry: Entry) -> Learned | None:
@@ -155,9 +153,14 @@ class Fold:
 
     def to_bytes(self) -> bytes:
         """The whole fold; `from_bytes` continues bit for bit, scores included."""
-        return msgspec.msgpack.encode(
-            _Stored(self.learner.to_bytes(), self.chain, self.skipped, self.scores, self.plan)
+        stored = _Stored(
+            learner=self.learner.to_bytes(),
+            chain=self.chain,
+            skipped=self.skipped,
+            plan=self.plan,
+            scores=self.scores,
         )
+        return msgspec.msgpack.encode(stored)
 
     @classmethod
     def from_bytes(cls, data: bytes, load_learner: LoadLearner) -> "Fold":
