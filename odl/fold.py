@@ -118,13 +118,14 @@ class Fold:
         entry that does not continue the chain, or teaches nothing."""
         version, chain, plan = self.version, self.chain, self.plan
         for entry in entries:
-            version, chain = version + 1, next_chain(chain, entry.payload)
+            payload = entry.payload
+            version, chain = version + 1, next_chain(chain, payload)
             if entry.version != version or entry.chain != chain:
                 return
-            if plan.leaves_out(version) or is_control(entry.payload):
+            if (plan.left_out and plan.leaves_out(version)) or is_control(payload):
                 return
             try:
-                event = decode(entry.payload)
+                event = decode(payload)
             except InvalidEvent:
                 return
             if event.source in plan.without:

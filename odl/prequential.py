@@ -11,6 +11,7 @@
 
 import math
 from collections.abc import Container, Sequence
+from math import log
 
 import msgspec
 import numpy as np
@@ -60,7 +61,8 @@ class Prequential(msgspec.Struct):
         self.events += 1
         self.weight_sum += weight
         if isinstance(prediction, dict):
-            self._update_classes(prediction, label_name(y, prediction), weight)
+            label = y if type(y) is str else label_name(y, prediction)
+            self._update_classes(prediction, label, weight)
         else:
             self.is_regression = True
             error = float(y) - prediction
@@ -68,15 +70,20 @@ class Prequential(msgspec.Struct):
             self.square_sum += weight * error * error
 
     def _update_classes(self, prediction: dict[str, float], label: str, weight: float) -> None:
-        probability = prediction.get(label, 0.0)
-        if prediction and max(prediction, key=prediction.__getitem__) == label:
-            self.hit_sum += weight
-        self.log_loss_sum -= weight * math.log(max(probability, PROBABILITY_MIN))
-        counts = self.label_weights
+        # Every event of a catch-up comes through here: conditions are cheaper than calls of max.
+        counts, n_classes = self.label_weights, len(prediction)
+        probability = prediction.get(label)
         seen = counts.get(label, 0.0)
-        n_classes = max(len(prediction), len(counts)) if label in prediction else len(counts) + 1
+        if probability is None:
+            probability, n_classes = 0.0, len(counts) + 1
+        else:
+            if max(prediction, key=prediction.__getitem__) == label:
+                self.hit_sum += weight
+            if len(counts) > n_classes:
+                n_classes = len(counts)
+        self.log_loss_sum -= weight * log(probability if probability > PROBABILITY_MIN else PROBABILITY_MIN)
         counted = self.weight_sum - weight  # what was seen before this event
-        self.base_rate_loss_sum -= weight * math.log((seen + 1.0) / (counted + max(n_classes, 1)))
+        self.base_rate_loss_sum -= weight * log((seen + 1.0) / (counted + n_classes))
         counts[label] = seen + weight
         if len(prediction) == 2:
             self._update_bins(prediction, label, weight)
@@ -156,5 +163,5 @@ def _bin(probability: float) -> int:
         return 0
     if probability >= 1.0:
         return BINS - 1
-    logit = math.log(probability / (1.0 - probability))
-    return min(max(int((logit + LOGIT_MAX) * BINS_PER_LOGIT), 0), BINS - 1)
+    at = int((log(probability / (1.0 - probability)) + LOGIT_MAX) * BINS_PER_LOGIT)
+    return 0 if at < 0 else BINS - 1 if at >= BINS else at
