@@ -122,6 +122,7 @@ class Fold:
         self.encoder.know(numbers, categories)
         if len(self.encoder.slots) > before:
             self.state.grow_fields(len(self.encoder.slots) - before)
+        self.state.grow_categories(len(self.encoder.categories))
         self._bind()
 
     def meet(self, x: Features) -> None:
@@ -210,6 +211,7 @@ class Fold:
             state.plan_array,
             state.settings,
             state.weights,
+            state.memory,
             state.table.reshape(-1),
             state.table0.reshape(-1),
             state.touched,

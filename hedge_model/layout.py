@@ -1,8 +1,9 @@
-"""Where everything of a network stands in one flat float32 buffer.
+"""Where everything of a learner stands in two flat float32 buffers: the network's and the experts'.
 
 Rows of units are padded to 16 lanes with zeros that stay zero, so that loops run over whole vectors and sums
-have one order on every machine. The buffer holds weights and what the optimiser and the hedge keep; rows of
-hashed categories stand apart, since most of them are never touched.
+have one order on every machine. `Layout` has the weights and what the optimiser and the hedge keep; `Memory`
+the last events and what is known of them. Rows of hashed categories stand apart, since most of them are never
+touched.
 
 >>> layout = Layout(hidden_layers=2, width=20, columns=3, classes=2)
 >>> layout.shapes["hidden_kernel"], layout.shapes["head_kernel"]
@@ -15,6 +16,7 @@ hashed categories stand apart, since most of them are never touched.
 ((20, 2), 20.0)
 """
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
@@ -25,6 +27,7 @@ import numpy.typing as npt
 
 LANES = 16  # float32 numbers in the widest vector (AVX-512)
 CACHE_LINE_BYTES = 64
+TARGET_SUMS = 3  # of a regression: Σ 1, Σ y, Σ y²
 
 Floats: TypeAlias = npt.NDArray[np.float32]
 Shape: TypeAlias = tuple[int, ...]
@@ -47,32 +50,13 @@ class Slot:
     shape: Shape
 
 
-@dataclass(frozen=True)
-class Layout:
-    """Offsets and shapes of every array; a function of four sizes, each of which may be 0 but the width."""
+class Arrays(ABC):
+    """Named arrays in one flat buffer, each beginning at a whole vector."""
 
-    hidden_layers: int  # L
-    width: int  # H, units of a hidden layer
-    columns: int  # D, dense inputs: numbers, their ramps and missing indicators
-    classes: int  # C, outputs of a head
-
-    @cached_property
+    @property
+    @abstractmethod
     def shapes(self) -> dict[str, Shape]:
-        """Name -> shape with padded rows, in buffer order. Classes stand in rows, units in lanes."""
-        depths, units = self.hidden_layers, padded(self.width)
-        return {
-            "alpha": (padded(depths + 1),),  # weight of each depth, 0 first
-            "input_kernel": (self.columns if depths else 0, units),
-            "hidden_kernel": (max(depths - 1, 0), self.width, units),  # of layers 2 to L
-            "hidden_bias": (depths, units),  # of layers 1 to L
-            "head_kernel": (depths, self.classes, units),  # of depths 1 to L
-            "head_bias": (depths, padded(self.classes)),
-            "head0_kernel": (self.classes, padded(self.columns)),  # depth 0: linear on the inputs
-            "head0_bias": (padded(self.classes),),
-            "gradient_square": (depths, units),  # running mean square of each unit's gradient
-            "activation_square": (max(depths - 1, 0), units),  # … of what layers 2 to L receive
-            "error_square": (padded(depths + 1),),  # … of each head's error, depth 0 first
-        }
+        """Name -> shape with padded rows, in buffer order."""
 
     @cached_property
     def slots(self) -> dict[str, Slot]:
@@ -100,6 +84,73 @@ class Layout:
         return {
             name: buffer[slot.offset : slot.offset + prod(slot.shape)].reshape(slot.shape)
             for name, slot in self.slots.items()
+        }
+
+    def enlarged(self, old: dict[str, Floats]) -> Floats:
+        """A buffer with the contents of smaller arrays; zero where they had nothing."""
+        buffer = self.allocate()
+        for name, view in self.views(buffer).items():
+            view[tuple(slice(length) for length in old[name].shape)] = old[name]
+        return buffer
+
+
+@dataclass(frozen=True)
+class Layout(Arrays):
+    """A network's arrays; a function of four sizes, each of which may be 0 but the width."""
+
+    hidden_layers: int  # L
+    width: int  # H, units of a hidden layer
+    columns: int  # D, dense inputs: numbers, their ramps and missing indicators
+    classes: int  # C, outputs of a head
+
+    @cached_property
+    def shapes(self) -> dict[str, Shape]:
+        """Name -> shape with padded rows, in buffer order. Classes stand in rows, units in lanes."""
+        depths, units = self.hidden_layers, padded(self.width)
+        return {
+            "alpha": (padded(depths + 1),),  # weight of each depth, 0 first
+            "input_kernel": (self.columns if depths else 0, units),
+            "hidden_kernel": (max(depths - 1, 0), self.width, units),  # of layers 2 to L
+            "hidden_bias": (depths, units),  # of layers 1 to L
+            "head_kernel": (depths, self.classes, units),  # of depths 1 to L
+            "head_bias": (depths, padded(self.classes)),
+            "head0_kernel": (self.classes, padded(self.columns)),  # depth 0: linear on the inputs
+            "head0_bias": (padded(self.classes),),
+            "gradient_square": (depths, units),  # running mean square of each unit's gradient
+            "activation_square": (max(depths - 1, 0), units),  # … of what layers 2 to L receive
+            "error_square": (padded(depths + 1),),  # … of each head's error, depth 0 first
+        }
+
+
+@dataclass(frozen=True)
+class Memory(Arrays):
+    """What the experts beside the network remember; all of it empty where the window is 0."""
+
+    window: int  # events remembered
+    numbers: int  # dimensions of an event's point that come from numbers
+    kinds: int  # … from categories
+    regression: bool  # remembers targets, not classes
+    classes: int  # C
+    experts: int  # depths and the others
+
+    @property
+    def stride(self) -> int:
+        """The window padded to whole blocks of four vectors."""
+        return -(-self.window // (4 * LANES)) * 4 * LANES
+
+    @cached_property
+    def shapes(self) -> dict[str, Shape]:
+        """Name -> shape with padded rows, in buffer order. Events stand in lanes, a dimension in a row."""
+        classes = self.classes if self.window and not self.regression else 0
+        groups = TARGET_SUMS if self.window and self.regression else classes
+        return {
+            "ring": (self.numbers + self.kinds if self.window else 0, self.stride),  # points, by slot
+            "ring_label": (self.stride,),  # class index, or standardised target
+            "distance_weight": (padded(self.numbers) if self.window else 0,),  # of each number's square
+            "group_count": (padded(groups),),  # events of each class; or Σ 1, Σ y, Σ y²
+            "group_sum": (groups, padded(self.numbers)),  # Σ point of each class; or Σ x, Σ xy, Σ x²
+            "last_count": (classes, padded(classes)),  # [last label, label]: how often one followed the other
+            "expert_weight": (padded(self.experts) if self.window else 0,),
         }
 
 

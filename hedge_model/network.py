@@ -37,7 +37,7 @@ class HedgeNetwork(keras.Model):  # type: ignore[misc]  # Keras is published wit
     With u_0 = x (float [batch, n_inputs]), hidden layer l = 1 … L is
 
     * preset "paper": u_l = relu(u_{l-1} W_l + b_l)  (eq. 2)
-    * preset "default": u_l = h_l / rms(h_l), where h_l = h_{l-1} + relu(u_{l-1} W_l + b_l), without h_0
+    * the others: u_l = h_l / rms(h_l), where h_l = h_{l-1} + relu(u_{l-1} W_l + b_l), without h_0
 
     and `heads[l]` classifies u_l; depth 0 is linear on the input. Predictions are probabilities [batch,
     n_outputs], for regression numbers [batch, 1]. Labels are class indices [batch], for regression numbers.
@@ -64,9 +64,15 @@ class HedgeNetwork(keras.Model):  # type: ignore[misc]  # Keras is published wit
             name="alpha", shape=(len(self.heads),), initializer=equal, trainable=False
         )
         self.descent = None
-        if spec.preset == "default":
-            rates = {"learning_rate": spec.learning_rate, "decay": spec.decay}
-            self.descent = FactoredRMS(spec.hidden_layers, spec.width, **rates, dtype=self.dtype_policy)
+        if spec.preset != "paper":
+            self.descent = FactoredRMS(
+                spec.hidden_layers,
+                spec.width,
+                learning_rate=spec.learning_rate,
+                fast_start=spec.fast_start,
+                decay=spec.decay,
+                dtype=self.dtype_policy,
+            )
         self.build((None, n_inputs))
 
     def _dense(self, name: str, units: int, seed: int | None) -> Any:

@@ -1,11 +1,13 @@
 """Between the Keras network and the compiled learner: weights both ways, bit for bit, and an event's inputs.
 
 The network has one input for every dense column of the learner (numbers, ramps, missing indicators) and, if
-the learner knows a category field, one for every row of its hashed table: how often the event names it.
+the learner knows a category field, one for every row of its hashed table: how often the event names it. The
+network predicts the mixture of its depths; the experts that the default has beside them stay in the learner.
 
 >>> from hedge_model.learner import HedgeLearner
 >>> from hedge_model.spec import ModelSpec
->>> learner = HedgeLearner(ModelSpec(task="binary", classes=("no", "yes"), hidden_layers=2, width=8, ramps=0))
+>>> spec = ModelSpec(task="binary", classes=("no", "yes"), preset="g16", hidden_layers=2, width=8, ramps=0)
+>>> learner = HedgeLearner(spec)
 >>> learner.learn_one({"age": 31, "height": 1.7}, "yes")
 >>> network = network_of(learner)
 >>> prediction = network.predict(inputs_of(learner, {"age": 40, "height": 1.8})[None], verbose=0)
@@ -19,12 +21,12 @@ import numpy as np
 import numpy.typing as npt
 
 from hedge_model.encoder import Features
+from hedge_model.kernel.definitions import DECAYED, LEARNED
 from hedge_model.kernel.initial import fill_rows
 from hedge_model.layout import Floats
 from hedge_model.learner import HedgeLearner
 from hedge_model.network import HedgeNetwork
 
-DECAYED = 3  # place of decay ** (events learned) in the learner's moments
 TOUCHED = 2  # a table row that differs from its initial weights
 
 
@@ -46,6 +48,7 @@ def network_of(learner: HedgeLearner, dtype: str = "float32") -> HedgeNetwork:
         variable.assign(_kept(learner, name, variable.shape))
     if network.descent is not None:
         network.descent.decayed.assign(state.moments[DECAYED])
+        network.descent.learned.assign(state.moments[LEARNED])
     return network
 
 
@@ -73,6 +76,7 @@ def learner_of(network: HedgeNetwork, like: HedgeLearner) -> HedgeLearner:
         _kept(learner, name, variable.shape)[...] = np.array(variable)
     if network.descent is not None:
         learner._state.moments[DECAYED] = float(network.descent.decayed)
+        learner._state.moments[LEARNED] = float(network.descent.learned)
     return HedgeLearner.from_bytes(learner.to_bytes())  # bound to arrays that may be new
 
 

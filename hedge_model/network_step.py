@@ -12,6 +12,7 @@ FLOOR_MIN = 1e-20
 HEAD_FLOOR = 1e-8  # added to the running RMS of a head's error
 MERIT_FLOOR = 1e-4  # default preset: one bad event costs a depth at most this factor
 MERIT_FLOOR_PAPER = 1e-7  # keeps the published loss finite
+FAST_START_EVENTS = 100.0  # a fast start is half over after as many
 ERROR_KNOWN = 1e-12  # mean square errors up to here are no scale to judge by
 
 
@@ -62,11 +63,17 @@ class FactoredRMS(keras.layers.Layer):  # type: ignore[misc]  # Keras is publish
     """
 
     def __init__(
-        self, hidden_layers: int, width: int, learning_rate: float, decay: float, **kwargs: Any
+        self,
+        hidden_layers: int,
+        width: int,
+        learning_rate: float,
+        fast_start: int,
+        decay: float,
+        **kwargs: Any,
     ) -> None:
         super().__init__(trainable=False, **kwargs)
         self.hidden_layers, self.width = hidden_layers, width
-        self.learning_rate, self.decay = learning_rate, decay
+        self.learning_rate, self.fast_start, self.decay = learning_rate, fast_start, decay
 
     def build(self, input_shape: object = None) -> None:
         """Make the running means: zeros."""
@@ -81,12 +88,16 @@ class FactoredRMS(keras.layers.Layer):  # type: ignore[misc]  # Keras is publish
         self.decayed = self.add_weight(  # decay ** (events learned); 1 minus it needs the digits
             name="decayed", shape=(), initializer="ones", trainable=False, dtype="float64"
         )
+        self.learned = self.add_weight(  # events, for the fast start
+            name="learned", shape=(), initializer="zeros", trainable=False, dtype="float64"
+        )
         self.built = True
 
     def get_config(self) -> dict[str, Any]:
         """What `from_config` needs."""
         sizes = {"hidden_layers": self.hidden_layers, "width": self.width}
-        return {**super().get_config(), **sizes, "learning_rate": self.learning_rate, "decay": self.decay}
+        rates = {"learning_rate": self.learning_rate, "fast_start": self.fast_start, "decay": self.decay}
+        return {**super().get_config(), **sizes, **rates}
 
     def least_error(self) -> Any:
         """Least running mean square error of any head before the event under way; 0 before the first."""
@@ -101,10 +112,13 @@ class FactoredRMS(keras.layers.Layer):  # type: ignore[misc]  # Keras is publish
         activations: u_0 … u_L, each [units]; by_sums: the objective's gradient by what each hidden layer and
         each head adds up, before rectifier and softmax, each [units].
         """
+        longer = 1 + self.fast_start / (1 + self.learned / FAST_START_EVENTS)
+        rate = keras.ops.cast(self.learning_rate * longer, self.compute_dtype)
         self.decayed.assign(self.decayed * self.decay)
+        self.learned.assign(self.learned + 1)
         if hidden:
             gradients = keras.ops.stack(by_sums[: len(hidden)])
-            steps = self.learning_rate * gradients / self._roots(self.gradient_square, gradients)
+            steps = rate * gradients / self._roots(self.gradient_square, gradients)
             hidden[0].kernel.assign_sub(_outer(activations[0], steps[0]))
             for place, layer in enumerate(hidden):
                 layer.bias.assign_sub(steps[place])
@@ -116,7 +130,7 @@ class FactoredRMS(keras.layers.Layer):  # type: ignore[misc]  # Keras is publish
         errors = keras.ops.stack(by_sums[len(hidden) :])
         squares = self._kept(self.error_square, keras.ops.mean(keras.ops.square(errors), axis=-1))
         roots = keras.ops.sqrt(squares / self._correction(self.decayed)) + HEAD_FLOOR
-        steps = self.learning_rate * errors / roots[:, None]
+        steps = rate * errors / roots[:, None]
         for place, (head, units) in enumerate(zip(heads, activations, strict=True)):
             head.bias.assign_sub(steps[place])
             head.kernel.assign_sub(_outer(units, steps[place]))

@@ -40,7 +40,7 @@ def pack(state: State, kernel_revision: int, categories: Iterable[str], numbers:
     }
     text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
     text += b" " * (-(len(text) + _PREFIX.size) % 8)
-    arrays: list[npt.NDArray[Any]] = [state.weights, state.moments]
+    arrays: list[npt.NDArray[Any]] = [state.weights, state.memory, state.moments]
     if learned.size:
         arrays += [learned, state.table[learned] if state.layout.hidden_layers else state.table[:0]]
         arrays.append(state.table0[learned])
@@ -64,9 +64,10 @@ def unpack(data: bytes, kernel_revision: int) -> tuple[State, dict[str, Any]]:
             f"{header['format']} and kernel {header['kernel']}: it was written by another version of odl"
         )
     spec = _spec_of(header["spec"])
-    state = State(spec, header["field_rows"], header["columns"], header["classes"])
+    categories = len(header["categories"])
+    state = State(spec, header["field_rows"], header["columns"], header["classes"], categories)
     state.version, state.updates_not_finite = header["version"], header["updates_not_finite"]
-    arrays: list[npt.NDArray[Any]] = [state.weights, state.moments]
+    arrays: list[npt.NDArray[Any]] = [state.weights, state.memory, state.moments]
     arrays += _empty_rows(state, header["learned_rows"])
     expected = at + sum(array.nbytes for array in arrays)
     if expected != len(data):
@@ -76,8 +77,8 @@ def unpack(data: bytes, kernel_revision: int) -> tuple[State, dict[str, Any]]:
         at += array.nbytes
     if _checksum_of(arrays) != of_arrays:
         raise ValueError(f"damaged learner: the arrays in its {len(data)} bytes do not have their checksum")
-    if len(arrays) > 2:
-        state.restore_rows(*arrays[2:])
+    if len(arrays) > 3:
+        state.restore_rows(*arrays[3:])
     return state, header
 
 

@@ -40,6 +40,7 @@ from hedge_model.kernel.definitions import (
     VARIANCE_MIN,
     Z_MAX,
 )
+from hedge_model.portable_experts import PortableExperts, exported_experts
 from hedge_model.spec import ModelSpec
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ def export(learner: "HedgeLearner", file: File) -> None:
     }
     arrays: Arrays = dict(learner.weights())
     arrays["moments"] = state.moments
+    arrays |= exported_experts(state)
     arrays["table/rows"] = learned
     width = learner.spec.width if learner.spec.hidden_layers else 0
     arrays["table/input"] = (state.table[learned] if width else state.table[:0])[:, :width]
@@ -90,6 +92,7 @@ class PortableModel:
         self._row = {int(row): position for position, row in enumerate(arrays["table.rows"])}
         self._encoder = Encoder(self.spec)
         self._encoder.restore(about["numbers"], about["categories"])
+        self._experts = PortableExperts(self.spec, arrays) if self.spec.window else None
 
     @classmethod
     def load(cls, file: File) -> Self:
@@ -116,17 +119,17 @@ class PortableModel:
         return float(mean + np.sqrt(variance) * self._mixed(x)[0])
 
     def _mixed(self, x: Features) -> npt.NDArray[np.float64]:
-        """The mixture of all depths."""
+        """The mixture of all depths, or of all experts."""
         self._encoder.read(x)
         if np.isfinite(self._encoder.values).sum() != self._encoder.present:
             self._encoder.refuse(x)
-        inputs, rows = self._inputs(), self._encoder.rows
-        weights, alpha = self._arrays, self._arrays["alpha"]
+        inputs, z = self._inputs()
+        rows, weights = self._encoder.rows, self._arrays
         logits = weights["head_0.bias"] + inputs @ weights["head_0.kernel"]
         for row in rows:
             if row in self._row:
                 logits = logits + weights["table.head_0"][self._row[row]]
-        mixed = alpha[0] * self._output(logits)
+        said = [self._output(logits)]
         unit, running = inputs, np.zeros(self.spec.width)
         for depth in range(1, self.spec.hidden_layers + 1):
             kernel = weights["input.kernel" if depth == 1 else f"hidden_{depth}.kernel"]
@@ -134,12 +137,15 @@ class PortableModel:
             if depth == 1:
                 sums = sums + sum(self._table_row(row) for row in rows)
             unit = np.maximum(sums, 0.0)
-            if self.spec.preset == "default":
+            if self.spec.preset != "paper":
                 running = running + unit
                 unit = running / np.sqrt(np.mean(running * running) + RMS_FLOOR)
             logits = weights[f"head_{depth}.bias"] + unit @ weights[f"head_{depth}.kernel"]
-            mixed = mixed + alpha[depth] * self._output(logits)
-        return np.asarray(mixed, np.float64)
+            said.append(self._output(logits))
+        if self._experts is not None:
+            kinds = rows[: len(self._about["categories"])]
+            return self._experts.mixed(np.array(said), z, kinds)
+        return np.asarray(weights["alpha"] @ np.array(said), np.float64)
 
     def _output(self, logits: npt.NDArray[Any]) -> npt.NDArray[Any]:
         if self.spec.task == "regression":
@@ -157,11 +163,13 @@ class PortableModel:
         bits = _mix(start + np.arange(1, self.spec.width + 1, dtype=np.uint64) * step) >> np.uint64(40)
         return np.asarray(self._about["table_limit"] * (bits.astype(np.float64) * 2.0**-23 - 1.0))
 
-    def _inputs(self) -> npt.NDArray[np.float64]:
-        """The dense inputs: z-scores, ramps and missing indicators of the encoder's values."""
+    def _inputs(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float32]]:
+        """The dense inputs: z-scores, ramps and missing indicators of the encoder's values; and the z-scores
+        before those with ramps are standardised again."""
         moments, ramps = self._arrays["moments"], self.spec.ramps
         inputs = np.zeros(self._arrays["head_0.kernel"].shape[0])
         fields = self._about["field_rows"]
+        scores = np.zeros(len(fields), np.float32)
         for slot, (column, ramp, missing) in enumerate(fields):
             value, at = self._encoder.values[slot], HEAD_NUMBERS + slot * FIELD_NUMBERS
             if np.isnan(value):
@@ -170,7 +178,7 @@ class PortableModel:
                 continue
             share = 1.0 / (moments[at] + 1.0)
             z = float(_score(np.clip(value, -VALUE_MAX, VALUE_MAX), moments[at + 1], moments[at + 2], share))
-            inputs[column] = z
+            inputs[column] = scores[slot] = z
             if ramp >= 0:
                 start = HEAD_NUMBERS + len(fields) * FIELD_NUMBERS + ramp * RAMP_NUMBERS
                 spacing = (RAMPS_TO - RAMPS_FROM) / ramps
@@ -180,7 +188,7 @@ class PortableModel:
                     ramped, means, variances, share, RAMP_VARIANCE_MIN
                 )
                 inputs[column] = float(_score(z, moments[at + 3], moments[at + 4], share))
-        return inputs
+        return inputs, scores
 
 
 def _score(value: Any, mean: Any, variance: Any, share: float, least: float = VARIANCE_MIN) -> Any:

@@ -2,7 +2,7 @@
 
 >>> spec = ModelSpec(task="binary", classes=("no", "yes"), fields={"age": "number", "city": "category"})
 >>> spec.hidden_layers, spec.width, spec.learning_rate
-(5, 100, 0.001)
+(3, 100, 0.001)
 >>> spec.check_features({"age": 31, "town": "Rome"})
 Traceback (most recent call last):
     ...
@@ -39,13 +39,37 @@ FIELDS_MAX = 4_096
 CROSSES_MAX = 256
 HASH_BITS_MAX = 22
 RAMPS_MAX = 16  # one vector of lanes
+WINDOW_MIN = 250  # one of the experts looks at as many
+WINDOW_MAX = 65_536  # the ring of the last events takes 256 bytes each at 64 fields
+FAST_START_MAX = 100
 OF_PRESET: Any = None  # a default that the preset decides
 
-# What each preset decides. "default": factored RMS steps, residual normalised layers, ramps, a Bayes mixture
-# with a fixed share. "paper": Sahoo et al., "Online Deep Learning", IJCAI 2018, as published.
+_DEFAULT: Mapping[str, float] = MappingProxyType(
+    {
+        "hidden_layers": 3,
+        "learning_rate": 0.001,
+        "fast_start": 4,
+        "beta": math.exp(-1),
+        "s": 0.001,
+        "ramps": 16,
+        "window": 2_000,
+    }
+)
+# What each preset decides. "default": factored RMS steps, residual normalised layers, ramps, and beside the
+# depths experts of the last label and of the nearest events, stacked. "g16": five such layers alone, a Bayes
+# mixture with a fixed share. "paper": Sahoo et al., "Online Deep Learning", IJCAI 2018, as published.
 PRESETS: Mapping[str, Mapping[str, float]] = {
-    "default": {"hidden_layers": 5, "learning_rate": 0.001, "beta": math.exp(-1), "s": 0.001, "ramps": 16},
-    "paper": {"hidden_layers": 20, "learning_rate": 0.01, "beta": 0.99, "s": 0.2, "ramps": 0},
+    "default": _DEFAULT,
+    "g16": {**_DEFAULT, "hidden_layers": 5, "fast_start": 0, "window": 0},
+    "paper": {
+        "hidden_layers": 20,
+        "learning_rate": 0.01,
+        "fast_start": 0,
+        "beta": 0.99,
+        "s": 0.2,
+        "ramps": 0,
+        "window": 0,
+    },
 }
 
 
@@ -58,14 +82,16 @@ class ModelSpec:
     fields: Mapping[str, FieldKind] | None = None  # name -> "number" | "category"; None: learned
     grow_classes: bool = False  # also accept labels beyond `classes`; always so when `classes` is empty
     crosses: tuple[tuple[str, ...], ...] = ()  # category fields whose combinations are inputs too
-    preset: Literal["default", "paper"] = "default"  # arithmetic of the step
+    preset: Literal["default", "g16", "paper"] = "default"  # arithmetic of the step
     hidden_layers: int = OF_PRESET  # L; 0 leaves the linear classifier alone
     width: int = 100  # units of a hidden layer, H
     learning_rate: float = OF_PRESET
+    fast_start: int = OF_PRESET  # the first steps are 1 + this times as long, half of it after 100 events
     beta: float = OF_PRESET  # a depth's weight is multiplied by beta**loss, in (0, 1)
     s: float = OF_PRESET  # share of the weights that is kept equal over the depths, in (0, 1)
     decay: float = 0.999  # of the running mean squares of the default optimiser, in (0, 1)
     ramps: int = OF_PRESET  # piecewise linear inputs per number, 0 for none
+    window: int = OF_PRESET  # events that experts beside the depths remember, 0 for no such experts
     hash_bits: int = 16  # categories share 2**hash_bits rows of the first layer
     seed: int = 0  # of the initial weights
     canonical: str = field(init=False, repr=False)  # `to_dict` as JSON with sorted keys
@@ -92,12 +118,23 @@ class ModelSpec:
             ("hidden_layers", 0, LAYERS_MAX),
             ("width", 1, WIDTH_MAX),
             ("ramps", 0, RAMPS_MAX),
+            ("fast_start", 0, FAST_START_MAX),
+            ("window", 0, WINDOW_MAX),
             ("hash_bits", 1, HASH_BITS_MAX),
             ("seed", 0, 2**63 - 1),
         ):
             require_int(name, getattr(self, name), low, high)
         for name, below in (("learning_rate", 10.0), ("beta", 1.0), ("s", 1.0), ("decay", 1.0)):
             object.__setattr__(self, name, require_float(name, getattr(self, name), 0.0, below))
+        if 0 < self.window < WINDOW_MIN:
+            raise ValueError(
+                f"expected window 0 or from {WINDOW_MIN} to {WINDOW_MAX}, received {self.window}"
+            )
+        if self.preset == "paper" and (self.window or self.fast_start):
+            raise ValueError(
+                f"expected window 0 and fast_start 0 with preset 'paper', which is the network as published, "
+                f"received {self.window} and {self.fast_start}"
+            )
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, ModelSpec) and self.spec_hash == other.spec_hash

@@ -8,11 +8,16 @@ import numpy as np
 import numpy.typing as npt
 
 from hedge_model.kernel.definitions import (
+    BESIDE_DEPTHS,
+    DECAYED,
     FIELD_NUMBERS,
     HEAD,
     HEAD_NUMBERS,
     HIDDEN,
     INPUT,
+    KINDS_MAX,
+    NO_KIND,
+    POINT_NUMBERS_MAX,
     RAMP_NUMBERS,
     RAMPS_FROM,
     RAMPS_TO,
@@ -22,7 +27,7 @@ from hedge_model.kernel.definitions import (
 )
 from hedge_model.kernel.initial import fill_matrix
 from hedge_model.kernel.plan import Plan
-from hedge_model.layout import Floats, Layout, padded
+from hedge_model.layout import Floats, Layout, Memory, padded
 from hedge_model.spec import CROSSES_MAX, FIELDS_MAX, ModelSpec
 
 RAMP_INPUTS_MAX = 1_200  # no ramps where they would be more than this: many fields need them least
@@ -34,19 +39,27 @@ class State:
     """The arrays of one learner, and the working memory of the kernel."""
 
     def __init__(
-        self, spec: ModelSpec, field_rows: list[list[int]], columns: int, classes: Sequence[str]
+        self,
+        spec: ModelSpec,
+        field_rows: list[list[int]],
+        columns: int,
+        classes: Sequence[str],
+        categories: int,
     ) -> None:
         """Arrays of this shape, to be filled; `of` makes the state of version 0."""
         self.spec = spec
         self.version = 0
         self.updates_not_finite = 0
         self.classes = list(classes)
+        self.categories = categories  # category fields
         self.field_rows = field_rows  # per number field: column, ramp row or -1, missing indicator or -1
         self.ramped = sum(row[1] >= 0 for row in field_rows)  # fields that have ramps
         outputs = 1 if spec.task == "regression" else len(self.classes)
         self.layout = Layout(spec.hidden_layers, spec.width, columns, outputs)
         self.weights = self.layout.allocate()
         self.views = self.layout.views(self.weights)
+        self.memory_layout = self._memory_layout()
+        self.memory = self.memory_layout.allocate()
         self.moments = np.zeros(HEAD_NUMBERS + len(field_rows) * FIELD_NUMBERS + self.ramped * RAMP_NUMBERS)
         self.table: Floats = np.zeros((0, padded(spec.width)), np.float32)
         self.table0: Floats = np.zeros((0, padded(outputs)), np.float32)
@@ -56,8 +69,8 @@ class State:
     @classmethod
     def of(cls, spec: ModelSpec) -> Self:
         """Version 0: initial weights, nothing known of the stream."""
-        state = cls(spec, [], 0, spec.classes)
-        state.moments[3] = 1.0
+        state = cls(spec, [], 0, spec.classes, 0)
+        state.moments[DECAYED] = 1.0
         state._initialise()
         return state
 
@@ -110,6 +123,7 @@ class State:
             columns += 1 + ramps
             ramped += 1 if ramps else 0
         self._grow_moments(len(self.field_rows), ramped)
+        self._grow_memory()
         self._resize(columns, self.layout.classes)
         self._replan()
 
@@ -130,12 +144,45 @@ class State:
         first = self.layout.classes
         self.classes += names
         self._resize(self.layout.columns, len(self.classes))
+        self._grow_memory()
         self._initialise_heads(first)
         if self.touched.size and self.table0.shape[1] != padded(len(self.classes)):
             wider = np.zeros((len(self.table0), padded(len(self.classes))), np.float32)
             wider[:, : self.table0.shape[1]] = self.table0
             self.table0 = wider
         self._replan()
+
+    def grow_categories(self, count: int) -> None:
+        """Make room for `count` category fields in what the experts remember."""
+        self.categories = count
+        self._grow_memory()
+        self._replan()
+
+    def _grow_memory(self) -> None:
+        """Larger arrays of the experts with the same contents. What the remembered events lack counts as a
+        z-score of 0, or as a category of no value."""
+        old = self.memory_layout
+        self.memory_layout = self._memory_layout()
+        if self.memory_layout == old:
+            return
+        views = old.views(self.memory)
+        kinds = views["ring"][old.numbers :]
+        self.memory = self.memory_layout.enlarged({**views, "ring": views["ring"][: old.numbers]})
+        views, numbers = self.memory_layout.views(self.memory), self.memory_layout.numbers
+        views["ring"][numbers : numbers + old.kinds] = kinds
+        views["ring"][numbers + old.kinds :] = NO_KIND
+        views["distance_weight"][old.numbers :] = 1.0
+
+    def _memory_layout(self) -> Memory:
+        spec = self.spec
+        return Memory(
+            spec.window,
+            min(len(self.field_rows), POINT_NUMBERS_MAX),
+            min(self.categories, KINDS_MAX),
+            spec.task == "regression",
+            len(self.classes),
+            spec.hidden_layers + 1 + (BESIDE_DEPTHS if spec.window else 0),
+        )
 
     def _grow_moments(self, fields: int, ramped: int) -> None:
         old_ramps = self.moments[HEAD_NUMBERS + (self.plan.fields) * FIELD_NUMBERS :]
@@ -150,16 +197,16 @@ class State:
         """A larger buffer with the same contents; new columns get initial weights."""
         old_layout, old_views = self.layout, self.views
         self.layout = Layout(self.spec.hidden_layers, self.spec.width, columns, classes)
-        self.weights = self.layout.allocate()
+        self.weights = self.layout.enlarged(old_views)
         self.views = self.layout.views(self.weights)
-        for name, old in old_views.items():
-            self.views[name][tuple(slice(length) for length in old.shape)] = old
         self._initialise_inputs(old_layout.columns)
 
     def _initialise(self) -> None:
         spec, views = self.spec, self.views
         heads = spec.hidden_layers + 1
         views["alpha"][:heads] = np.float32(1.0 / heads)
+        experts = self.memory_layout.views(self.memory)["expert_weight"][: self.memory_layout.experts]
+        experts[:] = np.float32(1.0 / self.memory_layout.experts)
         limit = glorot(spec.width, spec.width)
         for layer in range(spec.hidden_layers - 1):
             fill_matrix(views["hidden_kernel"][layer], spec.width, key_of(spec.seed, HIDDEN, layer), limit)
@@ -182,7 +229,9 @@ class State:
     def _replan(self) -> None:
         """Plan and working memory for the sizes as they are."""
         categories_max = 2 * FIELDS_MAX + CROSSES_MAX
-        self.plan = Plan.of(self.spec, self.layout, len(self.field_rows), self.ramped, categories_max)
+        self.plan = Plan.of(
+            self.spec, self.layout, self.memory_layout, len(self.field_rows), self.ramped, categories_max
+        )
         self.plan_array = self.plan.array()
         self.fields = np.full((max(len(self.field_rows), 1), 4), -1, np.int64)
         for field, row in enumerate(self.field_rows):
@@ -194,4 +243,5 @@ class State:
         self.lists = np.zeros(self.plan.list_size, np.int64)
         self.fresh = self.moments.copy()
         exponent = -math.log(self.spec.beta)
-        self.settings = np.array([self.spec.learning_rate, self.spec.decay, exponent, self.spec.s])
+        spec = self.spec
+        self.settings = np.array([spec.learning_rate, spec.decay, exponent, spec.s, float(spec.fast_start)])

@@ -6,7 +6,10 @@ import math
 import numpy as np
 
 # how moments are laid out
-HEAD_NUMBERS = 8  # first: count, mean and variance of the target, then decay ** (events learned)
+HEAD_NUMBERS = 8  # first: count, mean and variance of the target, and what stands at the places below
+DECAYED = 3  # decay ** (events learned)
+LEARNED = 4  # events learned
+LAST_LABEL = 5  # class index + 1, 0 for none; or the last target, standardised
 FIELD_NUMBERS = 8  # per number field: count, mean, variance, then mean and variance of the z-score
 RAMP_NUMBERS = 32  # per field with ramps: 16 means, 16 variances
 
@@ -21,6 +24,29 @@ RAMPS_TO = 2.5
 
 # network
 RMS_FLOOR = 1e-6  # under the root, so that silent layers do not divide by zero
+
+# fast start: of the learning rate and of the stacking, how many events until half of it is over
+FAST_START_EVENTS = 100.0
+
+# nearest neighbours
+POINT_NUMBERS_MAX = 64  # more number fields share the dimensions of a point, with signs (a count sketch)
+SIGN_PRIME = 2_654_435_761  # 2**32 / φ: bit 16 of its multiples makes the signs
+KINDS_MAX = 64  # category fields that are compared; more would only cost time
+KIND_GAP = 2.0  # squared distance of two categories: that of two independent z-scores
+NO_KIND = -1.0  # a category that an event does not have
+NEIGHBOURS = 16  # the most that vote
+VOTERS = (1, 4, 16)  # how many vote in each expert over the whole window
+RECENT_VOTERS = 4  # … in the one over the last events
+RECENT_EVENTS = 250
+VOTE_SPREAD = 0.1  # of the farthest voter's distance: where a vote has half its weight
+VOTE_WEIGHT = 5.5  # of a voter at distance 0; one at the k-th distance has a weight of 0.5
+VOTE_PRIOR = 0.5  # votes for no class in particular
+DISTANCE_MIN = 1e-12
+
+# arithmetic of the experts' mixture
+NEIGHBOUR_EXPERTS = len(VOTERS) + 1
+BESIDE_DEPTHS = NEIGHBOUR_EXPERTS + 1  # experts that are no depths: last label, then neighbours
+PROBABILITY_FLOOR = 1e-3  # added before taking logarithms
 
 # arrays in the hash of initial weights
 INPUT, HIDDEN, HEAD, TABLE = 1, 2, 3, 4

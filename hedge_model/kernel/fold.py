@@ -1,7 +1,8 @@
 """The compiled fold: events in, predictions out, one strict order of arithmetic.
 
 `fold` takes events one after the other. For each: encode → forward → hand out the prediction → (when
-learning) gradients → check that all of it is finite → step → reweigh the depths. It stops early, before
+learning) gradients → check that all of it is finite → step → reweigh the depths. Where experts beside the
+depths have a say, they are asked before the prediction and taught after it. It stops early, before
 changing anything, at an event that first needs a new input column or a new class, which Python adds.
 """
 # mypy: allow-untyped-defs
@@ -11,14 +12,16 @@ from numba.np.unsafe.ndarray import to_fixed_tuple
 
 from hedge_model.kernel.backward import errors, gradients, update, update_is_finite
 from hedge_model.kernel.compiled import compiled, entry
+from hedge_model.kernel.definitions import DECAYED, FAST_START_EVENTS, LEARNED
+from hedge_model.kernel.experts import consult, teach
 from hedge_model.kernel.float_mode import IEEE, swap_float_mode
-from hedge_model.kernel.forward import forward
+from hedge_model.kernel.forward import forward, mix
 from hedge_model.kernel.hedge import judge, reweigh
 from hedge_model.kernel.initial import fill_row
 from hedge_model.kernel.moments import encode, standardise
 from hedge_model.kernel.plan import Plan, Rates
 
-REVISION = 2  # of the arithmetic: raise it with every change that can change a bit
+REVISION = 3  # of the arithmetic: raise it with every change that can change a bit
 
 # what `fold` reports besides how many events it took
 DONE, NOT_FINITE, NEEDS_COLUMN, NEEDS_CLASS = 0, 1, 2, 3
@@ -60,24 +63,24 @@ def standard_target(plan, moments, fresh, label):
 
 @compiled
 def rates_of(settings, moments, fresh):
-    """The event's rates; advances decay ** n in `fresh`."""
-    fresh[3] = moments[3] * settings[1]
+    """The event's rates; counts the event in `fresh`."""
+    fresh[DECAYED] = moments[DECAYED] * settings[1]
+    fresh[LEARNED] = moments[LEARNED] + 1.0
     return Rates(
-        F(settings[0]),
+        F(settings[0] * (1.0 + settings[4] / (1.0 + moments[LEARNED] / FAST_START_EVENTS))),
         F(settings[1]),
         F(1.0 - settings[1]),
-        F(1.0 - moments[3]),
-        F(1.0 - fresh[3]),
+        F(1.0 - moments[DECAYED]),
+        F(1.0 - fresh[DECAYED]),
         F(settings[2]),
         F(settings[3]),
     )
 
 
 @compiled
-def learn(
-    plan, weights, table, table0, touched, moments, fresh, work, lists, active, label, weight, settings, sound
-):
+def learn(plan, learned, moments, fresh, work, lists, active, label, weight, settings, sound):
     """Learn the event that was just predicted; False, and nothing changed, if the update is not finite."""
+    weights, memory, table, table0, touched = learned
     rates = rates_of(settings, moments, fresh)
     truth = 0 if plan.regression == 1 else int(label)
     target = standard_target(plan, moments, fresh, label)
@@ -85,6 +88,8 @@ def learn(
     norm = gradients(plan, weights, work, lists)
     if not sound or not update_is_finite(plan, weights, work, active, norm, rates.step):
         return False
+    if plan.window > 0:
+        teach(plan, memory, moments, fresh, work, truth, target, F(weight))
     judge(plan, weights, work, truth, target, rates)
     update(plan, weights, table, table0, work, lists, active, rates)
     reweigh(plan, weights, work, rates)
@@ -99,8 +104,9 @@ def learn(
 def fold(
     task,  # PREDICT | LEARN
     plan_array,  # int64, Plan
-    settings,  # float64: learning rate, decay, exponent of the merits, s
+    settings,  # float64: learning rate, decay, exponent of the merits, s, fast start
     weights,  # float32 buffer (hedge_model.layout)
+    memory,  # float32 buffer of the experts
     table,  # float32 [rows, H padded], first-layer rows of categories
     table0,  # float32 [rows, C padded], depth 0's
     touched,  # uint8 [rows]: 0 never made, 1 made, 2 learned
@@ -121,7 +127,7 @@ def fold(
     """Fold events; returns (events taken, DONE or why it stopped, how many updates were not finite)."""
     found = swap_float_mode(np.uint32(IEEE))
     plan = Plan(*to_fixed_tuple(plan_array, _PLAN_LENGTH))
-    values = np.empty(plan.fields)
+    values, learned = np.empty(plan.fields), (weights, memory, table, table0, touched)
     materialise(plan, table, touched, lists, active, table_key, table_limit)
     reason, not_finite, taken = DONE, 0, 0
     while taken < events.shape[0]:
@@ -139,27 +145,16 @@ def fold(
             reason = NEEDS_COLUMN
             break
         sound = forward(plan, weights, table, table0, work, lists, active)
+        if plan.window > 0:
+            consult(plan, memory, moments, work, lists, active)
+        else:
+            mix(plan, weights, work)
         if task & PREDICT:
             output(plan, work, moments, out[taken])
         if task & LEARN:
             label, weight = labels[taken], event_weights[taken]
-            if not learn(
-                plan,
-                weights,
-                table,
-                table0,
-                touched,
-                moments,
-                fresh,
-                work,
-                lists,
-                active,
-                label,
-                weight,
-                settings,
-                sound,
-            ):
-                not_finite += 1
+            done = learn(plan, learned, moments, fresh, work, lists, active, label, weight, settings, sound)
+            not_finite += 0 if done else 1
         taken += 1
     swap_float_mode(found)
     return taken, reason, not_finite

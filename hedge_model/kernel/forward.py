@@ -1,4 +1,4 @@
-"""Forward through the network: layers, a classifier at every depth, and their mixture.
+"""Forward through the network: layers, a classifier at every depth, and their mixture by `alpha`.
 
 Default: h_l = h_{l-1} + relu(W_l u_{l-1} + b_l), u_l = h_l / rms(h_l), a softmax on each u_l.
 Paper: u_l = relu(W_l u_{l-1} + b_l). Depth 0 is linear on the inputs in both.
@@ -112,17 +112,23 @@ def depth_output(plan, weights, table0, work, lists, active, depth):
 
 
 @compiled
+def mix(plan, weights, work):
+    """The depths' mixture by `alpha`."""
+    for k in range(plan.outputs):
+        work[plan.mixed + k] = F(0.0)
+    for depth in range(plan.heads):
+        out, share = plan.output + depth * plan.outputs, weights[plan.alpha + depth]
+        for k in range(plan.classes):
+            work[plan.mixed + k] += share * work[out + k]
+
+
+@compiled
 def forward(plan, weights, table, table0, work, lists, active):
-    """Every depth's output and their mixture by `alpha`; False if some depth was not finite."""
+    """Every depth's output; False if some depth was not finite."""
     sound = True
     for layer in range(plan.depths):
         layer_sums(plan, weights, table, work, lists, active, layer)
         layer_units(plan, work, lists, layer)
-    for k in range(plan.outputs):
-        work[plan.mixed + k] = F(0.0)
     for depth in range(plan.heads):
         sound = depth_output(plan, weights, table0, work, lists, active, depth) and sound
-        out, share = plan.output + depth * plan.outputs, weights[plan.alpha + depth]
-        for k in range(plan.classes):
-            work[plan.mixed + k] += share * work[out + k]
     return sound

@@ -227,3 +227,24 @@ def mantissa(typing_context: Any, lanes: Any) -> Any:
         return builder.bitcast(builder.or_(bits, _BITS([0x3F800000] * LANES)), floats.vector)
 
     return floats(lanes), generate
+
+
+@builtin
+def below(typing_context: Any, left: Any, right: Any) -> Any:
+    """A number whose bit k says whether `left < right` in lane k."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        mask = builder.bitcast(builder.fcmp_ordered("<", *arguments), ir.IntType(LANES))
+        return builder.zext(mask, ir.IntType(64))
+
+    return types.int64(left, right), generate
+
+
+@builtin
+def lowest_bit(typing_context: Any, mask: Any) -> Any:
+    """The place of the lowest bit that is set, of a number that is not 0."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.cttz(arguments[0], ir.Constant(ir.IntType(1), 1))
+
+    return types.int64(types.int64), generate

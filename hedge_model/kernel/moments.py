@@ -95,6 +95,7 @@ def encode(plan, fields, values, moments, fresh, work, lists):
             for k in range(FIELD_NUMBERS):
                 fresh[at + k] = moments[at + k]
             work[plan.x + column] = F(0.0)
+            work[plan.z + f] = F(0.0)
             if ramp >= 0:
                 copy(fresh, ramp_at, moments, ramp_at, RAMP_NUMBERS)
                 for k in range(plan.ramps):
@@ -107,6 +108,7 @@ def encode(plan, fields, values, moments, fresh, work, lists):
         fresh[at] = count
         share = 1.0 / count
         z = F(standardise(moments, fresh, at + 1, share, min(max(value, -VALUE_MAX), VALUE_MAX)))
+        work[plan.z + f] = z
         if ramp >= 0:
             standardise_ramps(plan, moments, fresh, ramp_at, share, z, work, plan.x + column + 1)
             z = F(standardise(moments, fresh, at + 3, share, float(z)))

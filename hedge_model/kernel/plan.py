@@ -5,15 +5,15 @@ from typing import NamedTuple, Self
 import numpy as np
 import numpy.typing as npt
 
-from hedge_model.kernel.definitions import FIELD_NUMBERS, HEAD_NUMBERS, RAMP_NUMBERS
-from hedge_model.layout import Layout, padded
+from hedge_model.kernel.definitions import FIELD_NUMBERS, HEAD_NUMBERS, NEIGHBOURS, RAMP_NUMBERS
+from hedge_model.layout import LANES, Layout, Memory, padded
 from hedge_model.spec import ModelSpec
 
 
 class Rates(NamedTuple):
     """How far one event moves things, as float32."""
 
-    step: np.float32  # learning rate
+    step: np.float32  # learning rate at this event
     kept: np.float32  # of running mean squares
     new: np.float32  # 1 - kept, rounded once
     before: np.float32  # 1 - decay ** n after n events: what running means that began at 0 have reached
@@ -27,6 +27,8 @@ class Plan(NamedTuple):
 
     regression: int  # 1: squared loss on the standardised target; 0: softmax
     paper: int  # 1: the published arithmetic
+    window: int  # events that the experts beside the depths remember; 0: there are none
+    experts: int  # depths and the others
     depths: int  # hidden layers, L
     heads: int  # L + 1
     width: int  # H
@@ -37,6 +39,9 @@ class Plan(NamedTuple):
     fields: int  # number fields
     ramps: int  # of one field
     ramped: int  # fields that have ramps
+    numbers: int  # dimensions of a point that come from numbers
+    kinds: int  # … from categories
+    stride: int  # of the ring: the window padded
     # in the buffer of weights (hedge_model.layout)
     alpha: int
     input_kernel: int
@@ -49,6 +54,14 @@ class Plan(NamedTuple):
     gradient_square: int
     activation_square: int
     error_square: int
+    # in the buffer of the experts (hedge_model.layout)
+    ring: int
+    ring_label: int
+    distance_weight: int
+    group_count: int
+    group_sum: int
+    last_count: int
+    expert_weight: int
     # in the working memory of float32: one event's values
     x: int  # [D] dense inputs
     relu: int  # [L, H] what each layer adds
@@ -56,7 +69,7 @@ class Plan(NamedTuple):
     unit: int  # [L, H] what each layer hands on
     gradient: int  # [L, H] of the loss by each layer's sums
     rms: int  # [L]
-    output: int  # [L + 1, C] probabilities or standardised means, depth 0 first
+    output: int  # [E, C] probabilities or standardised means, depth 0 first, then the other experts
     error: int  # [L + 1, C] their gradients
     mixed: int  # [C] the prediction
     merit: int  # [L + 1] what each depth gave to the truth
@@ -65,18 +78,29 @@ class Plan(NamedTuple):
     step: int  # [H]
     scaled: int  # [H]
     knots: int  # [16] where ramps begin
+    z: int  # [fields] z-scores
+    point: int  # [numbers] where the event stands among others
+    kind_point: int  # [kinds] its category rows
+    distance: int  # [stride] to the remembered events
+    near: int  # [16] the least distances, ascending
+    evidence: int  # [E, C] centred logarithms of what the experts say, or what they say
+    residual: int  # [C] the prediction less the truth
+    pull: int  # [E] gradient by the experts' weights
     work_size: int
     # in the lists of rows to touch
     layer_list: int  # [L, H] active units of each layer, after the active columns at 0
     category_list: int  # active rows of the category table
     lengths: int  # [L + 1] active columns, then active units of each layer
+    near_list: int  # [16] slots of the nearest events
     list_size: int
 
     @classmethod
-    def of(cls, spec: ModelSpec, layout: Layout, fields: int, ramped: int, categories_max: int) -> Self:
+    def of(
+        cls, spec: ModelSpec, layout: Layout, memory: Memory, fields: int, ramped: int, categories_max: int
+    ) -> Self:
         """The plan of a model with `fields` number fields, `ramped` of which have ramps."""
         depths, units, outputs = layout.hidden_layers, padded(layout.width), padded(layout.classes)
-        heads = padded(depths + 1)
+        heads, experts = padded(depths + 1), memory.experts
         work = _offsets(
             x=padded(layout.columns),
             relu=depths * units,
@@ -84,7 +108,7 @@ class Plan(NamedTuple):
             unit=depths * units,
             gradient=depths * units,
             rms=padded(depths),
-            output=(depths + 1) * outputs,
+            output=experts * outputs,
             error=(depths + 1) * outputs,
             mixed=outputs,
             merit=heads,
@@ -92,17 +116,28 @@ class Plan(NamedTuple):
             skip=units,
             step=units,
             scaled=units,
-            knots=16,
+            knots=LANES,
+            z=padded(fields),
+            point=padded(memory.numbers),
+            kind_point=padded(memory.kinds),
+            distance=memory.stride,
+            near=padded(NEIGHBOURS),
+            evidence=experts * outputs,
+            residual=outputs,
+            pull=padded(experts),
         )
         lists = _offsets(
             _columns=layout.columns,
             layer_list=depths * layout.width,
             category_list=categories_max,
             lengths=depths + 1,
+            near_list=NEIGHBOURS,
         )
         return cls(
             regression=int(spec.task == "regression"),
             paper=int(spec.preset == "paper"),
+            window=memory.window,
+            experts=experts,
             depths=depths,
             heads=depths + 1,
             width=layout.width,
@@ -113,7 +148,10 @@ class Plan(NamedTuple):
             fields=fields,
             ramps=spec.ramps,
             ramped=ramped,
-            **{name: slot.offset for name, slot in layout.slots.items()},
+            numbers=memory.numbers,
+            kinds=memory.kinds,
+            stride=memory.stride,
+            **{name: slot.offset for name, slot in (layout.slots | memory.slots).items()},
             **{name: offset for name, offset in work.items() if name != "size"},
             work_size=work["size"],
             **{name: offset for name, offset in lists.items() if name not in ("_columns", "size")},

@@ -38,7 +38,9 @@ def test_other_names_shapes_and_nan_are_refused() -> None:
 
 
 def test_weights_that_were_set_are_predicted_with() -> None:
-    learner = HedgeLearner(ModelSpec(classes=("a", "b"), fields={"f": "number"}, hidden_layers=0))
+    learner = HedgeLearner(
+        ModelSpec(classes=("a", "b"), fields={"f": "number"}, preset="g16", hidden_layers=0)
+    )
     weights = learner.weights()
     weights["head_0/bias"] = np.array([0.0, np.log(3.0)], np.float32)
     learner.set_weights(weights)

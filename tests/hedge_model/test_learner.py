@@ -17,6 +17,7 @@ SPECS = [
     ModelSpec(**SMALL),  # type: ignore[arg-type]
     ModelSpec(task="binary", classes=("no", "yes"), **SMALL),  # type: ignore[arg-type]
     ModelSpec(task="regression", **SMALL),  # type: ignore[arg-type]
+    ModelSpec(preset="g16", hidden_layers=2, width=20, hash_bits=8),
     ModelSpec(preset="paper", hidden_layers=3, width=20, hash_bits=8),
     ModelSpec(hidden_layers=0, hash_bits=8),
     ModelSpec(preset="paper", task="regression", hidden_layers=2, width=20, hash_bits=8),
@@ -105,8 +106,8 @@ def test_it_learns(spec: ModelSpec) -> None:
     assert good > 240
 
 
-def test_probabilities_sum_to_one_and_depths_mix_into_them() -> None:
-    learner = trained(SPECS[1])
+def test_probabilities_sum_to_one_and_depths_mix_into_them_where_they_are_alone() -> None:
+    learner = trained(ModelSpec(task="binary", classes=("no", "yes"), preset="g16", width=20))
     x = {"a": 0.5, "sign": "up"}
     probabilities = learner.predict_proba_one(x)
     assert list(probabilities) == ["no", "yes"]
@@ -226,7 +227,7 @@ event = st.tuples(
 
 
 @settings(max_examples=60, deadline=None)
-@given(stream=st.lists(event, max_size=12), preset=st.sampled_from(["default", "paper"]))
+@given(stream=st.lists(event, max_size=12), preset=st.sampled_from(["default", "g16", "paper"]))
 def test_whatever_comes_the_weights_stay_finite(
     stream: list[tuple[Features, str, float]], preset: str
 ) -> None:

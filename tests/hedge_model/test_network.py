@@ -178,7 +178,12 @@ def test_weights_and_running_squares_pass_through_a_network_without_loss(task: s
 
 def test_a_pretrained_network_becomes_a_learner_that_predicts_the_same() -> None:
     spec = ModelSpec(
-        task="binary", classes=("a", "b"), fields={"n": "number", "c": "category"}, hash_bits=4, width=8
+        task="binary",
+        classes=("a", "b"),
+        fields={"n": "number", "c": "category"},
+        preset="g16",
+        hash_bits=4,
+        width=8,
     )
     learner = HedgeLearner(spec)
     for event in range(10):

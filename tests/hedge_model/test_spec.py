@@ -25,6 +25,10 @@ from hedge_model import ModelSpec
         ({"decay": 1.5}, "decay between 0 and 1"),
         ({"ramps": 17}, "ramps from 0 to 16"),
         ({"hash_bits": 40}, "hash_bits from 1 to 22"),
+        ({"window": 249}, "window 0 or from 250 to 65536, received 249"),
+        ({"window": 65_537}, "window from 0 to 65536, received 65537"),
+        ({"fast_start": 0.5}, "fast_start from 0 to 100"),
+        ({"preset": "paper", "window": 2_000}, "window 0 and fast_start 0 with preset 'paper'"),
         ({"seed": -1}, "seed"),
         ({"grow_classes": "yes"}, "grow_classes"),
         ({"classes": "ab"}, "list of class names"),
@@ -50,6 +54,8 @@ def test_the_preset_decides_what_is_not_given() -> None:
     paper = ModelSpec(preset="paper", learning_rate=0.05)
     assert (paper.hidden_layers, paper.beta, paper.s, paper.ramps) == (20, 0.99, 0.2, 0)
     assert paper.learning_rate == 0.05
+    assert (ModelSpec().window, ModelSpec().hidden_layers) == (2_000, 3)
+    assert (ModelSpec(preset="g16").window, ModelSpec(preset="g16").hidden_layers) == (0, 5)
 
 
 def test_a_spec_comes_back_from_json_and_from_toml() -> None:

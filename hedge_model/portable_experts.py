@@ -1,0 +1,122 @@
+"""The experts beside the depths of an exported model, by NumPy alone.
+
+What an event's nearest are must not depend on rounding, so distances are taken in float32 in the kernel's
+order, number after number; the rest is plain arithmetic.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hedge_model.kernel.definitions import (
+    DISTANCE_MIN,
+    KIND_GAP,
+    LAST_LABEL,
+    LEARNED,
+    NO_KIND,
+    POINT_NUMBERS_MAX,
+    PROBABILITY_FLOOR,
+    RECENT_EVENTS,
+    RECENT_VOTERS,
+    SIGN_PRIME,
+    VOTE_PRIOR,
+    VOTE_SPREAD,
+    VOTE_WEIGHT,
+    VOTERS,
+)
+from hedge_model.spec import ModelSpec
+
+if TYPE_CHECKING:
+    from hedge_model.state import State
+
+Floats = npt.NDArray[np.float32]
+Doubles = npt.NDArray[np.float64]
+
+
+def exported_experts(state: "State") -> dict[str, npt.NDArray[Any]]:
+    """What `PortableExperts` needs, by name: the remembered events in the order of their slots, [R, n]."""
+    layout = state.memory_layout
+    if not layout.window:
+        return {}
+    views = layout.views(state.memory)
+    filled = min(int(state.moments[LEARNED]), layout.window)
+    return {
+        "experts/ring": views["ring"][:, :filled],
+        "experts/ring_label": views["ring_label"][:filled],
+        "experts/distance_weight": views["distance_weight"][: layout.numbers],
+        "experts/last_count": views["last_count"][:, : layout.classes],
+        "experts/expert_weight": views["expert_weight"][: layout.experts],
+    }
+
+
+class PortableExperts:
+    """Last label, nearest events, and the mixture of all experts, as they were when exported."""
+
+    def __init__(self, spec: ModelSpec, arrays: dict[str, npt.NDArray[Any]]) -> None:
+        self._window, self._regression = spec.window, spec.task == "regression"
+        self._ring: Floats = arrays["experts.ring"]
+        self._labels: Floats = arrays["experts.ring_label"]
+        self._distance_weight: Floats = arrays["experts.distance_weight"]
+        self._last_count: Floats = arrays["experts.last_count"]
+        self._weights: Floats = arrays["experts.expert_weight"]
+        self._learned = int(arrays["moments"][LEARNED])
+        self._last = float(arrays["moments"][LAST_LABEL])
+
+    def mixed(self, depths: Doubles, z: Floats, kinds: list[int]) -> Doubles:
+        """The prediction [C] from what the depths say [L + 1, C], z-scores and category rows of the event."""
+        outputs = depths.shape[1]
+        said = np.vstack([depths, self._follow(outputs), *self._ask(z, kinds, outputs)])
+        if self._regression:
+            return np.asarray(self._weights @ said, np.float64)
+        evidence = np.log(said + PROBABILITY_FLOOR)
+        logits = self._weights @ (evidence - evidence.mean(axis=1, keepdims=True))
+        powers = np.exp(logits - logits.max())
+        return np.asarray(powers / powers.sum(), np.float64)
+
+    def _follow(self, outputs: int) -> Doubles:
+        if self._regression:
+            return np.array([self._last])
+        last = int(self._last) - 1
+        counts = self._last_count[last].astype(np.float64) if last >= 0 else np.zeros(outputs)
+        return np.asarray((counts + 1 / outputs) / (counts.sum() + 1))
+
+    def _ask(self, z: Floats, kinds: list[int], outputs: int) -> list[Doubles]:
+        distance = self._distances(z, kinds)
+        slot, recent = self._learned % self._window, min(self._learned, RECENT_EVENTS)
+        every = np.arange(distance.size)
+        last = np.r_[max(slot - recent, 0) : slot, self._window - max(recent - slot, 0) : self._window]
+        votes = [self._vote(distance, every, voters, outputs) for voters in VOTERS]
+        return [*votes, self._vote(distance, last, RECENT_VOTERS, outputs)]
+
+    def _distances(self, z: Floats, kinds: list[int]) -> Floats:
+        numbers = len(self._distance_weight)
+        point = np.zeros(numbers, np.float32)
+        for field, score in enumerate(z):
+            odd = (field * SIGN_PRIME % 2**32 >> 16) % 2
+            sign = 1 if field < POINT_NUMBERS_MAX or odd else -1
+            point[field % POINT_NUMBERS_MAX] += np.float32(sign) * score
+        distance = np.zeros(self._ring.shape[1], np.float32)
+        for value, weight, row in zip(point, self._distance_weight, self._ring, strict=False):
+            gap = value - row
+            distance += weight * gap * gap
+        for k, row in enumerate(self._ring[numbers:]):
+            kind = np.float32(kinds[k] if k < len(kinds) else NO_KIND)
+            distance += np.float32(KIND_GAP) * (row != kind)
+        return distance
+
+    def _vote(self, distance: Floats, slots: npt.NDArray[np.int64], voters: int, outputs: int) -> Doubles:
+        """Votes of the nearest among `slots`; of equal ones, of those that stand first there."""
+        nearest = slots[np.argsort(distance[slots], kind="stable")[:voters]]
+        votes = np.zeros(outputs) if self._regression else np.full(outputs, VOTE_PRIOR / outputs)
+        if not nearest.size:
+            return votes / VOTE_PRIOR
+        near = distance[nearest].astype(np.float64)
+        spread = VOTE_SPREAD * near[-1] + DISTANCE_MIN
+        weights = VOTE_WEIGHT * spread / (near + spread)
+        labels = self._labels[nearest]
+        if self._regression:
+            votes += weights @ labels
+        else:
+            np.add.at(votes, labels.astype(np.int64), weights)
+        return np.asarray(votes / (VOTE_PRIOR + weights.sum()))
