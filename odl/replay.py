@@ -40,6 +40,7 @@ def replay(
     plan: Plan | None = None,
     learner_of: LearnerOf | None = None,
     on_event: OnEvent | None = None,
+    on_page: OnPage | None = None,
     start: Fold | None = None,
 ) -> Replayed:
     """Fold the log from its beginning (or from `start`, the fold of a snapshot) to version `to` (the head
@@ -64,7 +65,7 @@ def replay(
     fold = start or folds.new(plan)
     if fold.plan.without != plan.without or fold.plan.left_out != plan.left_out:
         raise Misconfigured(f"the fold of version {fold.version} was made under another plan: replay without")
-    advance(log, fold, target, head, on_event=on_event)
+    advance(log, fold, target, head, on_event=on_event, on_page=on_page)
     return outcome(fold)
 
 

@@ -1,62 +1,100 @@
-"""`odl replay`: fold the log offline, independent of every replica; version, chain, digest, scores."""
+"""`odl replay`: fold the log offline, independent of every replica; version, chain, digest, scores.
+
+With another spec, a source left out or a version to begin after, it folds the log twice and prints both
+side by side: what the model is, and what it would be.
+"""
 
 import argparse
-import json
-import sys
 from typing import Any
 
-from msgspec.structs import asdict
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
 
 from hedge_model import HedgeLearner
-from hedge_model.spec import ModelSpec
-from odl.cli.options import add_connection_options, model_config, redis_url
-from odl.redis_connection import connect
-from odl.redis_log import RedisLog
-from odl.replay import Replayed, replay
+from odl.cli.opened import (
+    Opened,
+    add_model_options,
+    known_scores,
+    learner_of,
+    open_model,
+    print_facts,
+    progress,
+    spec_file,
+)
+from odl.cli.promote import add_plan_arguments
+from odl.control import Plan, merge
+from odl.errors import HistoryLost
+from odl.replay import OnPage, Replayed, fold_at, outcome, replay
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `odl replay`."""
-    add_connection_options(parser, kafka=False)
+    add_model_options(parser)
     parser.add_argument("--to", type=int, metavar="V", help="stop at this version (the head)")
-    parser.add_argument(
-        "--without", action="append", default=[], metavar="SOURCE", help="leave a source out; repeatable"
-    )
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    add_plan_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Fold and print."""
-    config = model_config(args)
-    spec = ModelSpec.from_dict(config.model)
-    log = RedisLog(connect(redis_url(args)), config.name)
-    total = log.head().version if args.to is None else args.to
-    console = Console(stderr=True)
-    columns = (TextColumn("replay"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task("replay", total=total)
-        done = replay(
-            log,
-            lambda: HedgeLearner(spec),
-            to=args.to,
-            without=frozenset(args.without),
-            on_event=lambda *_: progress.advance(task),
-        )
-    found = summary(done)
+    model = open_model(args)
+    to = model.log.head().version if args.to is None else args.to
+    present = fold(model, to, None)
+    if not (args.spec or args.without or args.after or args.all_history):
+        print_facts(summary(present), args.json)
+        return 0
+    other = fold(model, to, plan(args, model, to))
+    both = {"as it is": summary(present), "what if": summary(other)}
     if args.json:
-        json.dump(found, sys.stdout, indent=2)
-        sys.stdout.write("\n")
+        print_facts(both, True)
     else:
-        for key, value in found.items():
-            Console().print(
-                f"{key:20} {value:.4f}" if isinstance(value, float) else f"{key:20} {value}", highlight=False
-            )
+        show(both)
     return 0
+
+
+def plan(args: argparse.Namespace, model: Opened, to: int) -> Plan:
+    """The plan in force at `to`, changed as the options say."""
+    in_force = model.folds.plan_at(to)
+    kept = Plan(spec=in_force.spec) if args.all_history else in_force
+    return Plan(
+        spec=spec_file(args.spec, model.spec).to_dict() if args.spec else kept.spec,
+        left_out=merge((*kept.left_out, (1, args.after))),
+        without=tuple(sorted({*kept.without, *args.without})),
+    )
+
+
+def fold(model: Opened, to: int, what_if: Plan | None) -> Replayed:
+    """Fold from the log's beginning; from a snapshot only where the log was trimmed."""
+
+    def folded(on_page: OnPage) -> Replayed:
+        try:
+            return replay(
+                model.log,
+                lambda: HedgeLearner(model.spec),
+                to=to,
+                plan=what_if,
+                learner_of=learner_of,
+                on_page=on_page,
+            )
+        except HistoryLost:
+            if what_if is not None:
+                raise
+            return outcome(fold_at(model.folds, to, on_page=on_page))
+
+    with progress("replay", to) as on_page:
+        return folded(on_page)
 
 
 def summary(done: Replayed) -> dict[str, Any]:
     """What `odl replay` prints; scores that do not apply to the task are left out."""
-    counts = {"version": done.version, "chain": done.chain, "digest": done.digest, "skipped": done.skipped}
-    return counts | {name: value for name, value in asdict(done.scores).items() if value is not None}
+    counts = {"version": done.version, "chain": done.chain, "digest": done.digest, "fold_id": done.fold_id}
+    return counts | {"skipped": done.skipped} | known_scores(done.scores)
+
+
+def show(both: dict[str, dict[str, Any]]) -> None:
+    """Two columns for people."""
+    table = Table("", *both)
+    names = list(dict.fromkeys(name for found in both.values() for name in found))
+    for name in names:
+        cells = [found.get(name, "") for found in both.values()]
+        table.add_row(name, *(f"{c:.4f}" if isinstance(c, float) else str(c)[:16] for c in cells))
+    Console().print(table)
