@@ -7,7 +7,7 @@ SERVER_EXTRAS := --extra grpc --extra schemas --extra traces
 TRAINER_EXTRAS := --extra keras --extra lake --extra schemas --extra drift
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint format simulate bench lock clean kafka kafka-install
+.PHONY: images help install demo test lint format simulate bench lock clean kafka kafka-install
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -60,6 +60,20 @@ lock: install ## resolve pyproject.toml anew into requirements/*.txt
 	@$(LOCK) pyproject.toml --constraint requirements/lock.txt $(SERVER_EXTRAS) --output-file requirements/server.txt
 	@$(LOCK) pyproject.toml --constraint requirements/lock.txt $(TRAINER_EXTRAS) --output-file requirements/trainer.txt
 	@$(LOCK) requirements/scorer.in --constraint requirements/lock.txt --output-file requirements/scorer.txt
+
+# Behind a proxy with a certificate of its own, builds see this machine's certificates.
+CERTIFICATES := $(wildcard /etc/ssl/certs/ca-certificates.crt)
+images: ## build the images by buildah (BASE=... for another base; without one, made from Debian's packages)
+	@test -n "$(BASE)" || buildah inspect --type image localhost/odl-base:bookworm >/dev/null 2>&1 \
+		|| k8s/images/base.sh localhost/odl-base:bookworm
+	@for name in server trainer scorer; do \
+		buildah bud --isolation chroot $(foreach file,$(CERTIFICATES),--volume $(file):$(file):ro) \
+			--build-arg BASE=$(or $(BASE),localhost/odl-base:bookworm) \
+			--build-arg VERSION=$$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml) \
+			--build-arg REVISION=$$(git rev-parse --short HEAD) \
+			--file k8s/images/$$name.Containerfile --tag localhost/odl-$$name . || exit 1; \
+	done
+	@buildah images
 
 clean: ## remove what the targets made, .venv too
 	@rm -rf .venv .odl build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
