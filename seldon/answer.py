@@ -16,6 +16,7 @@ from seldon.message import Json
 from seldon.puid import new_puid
 from seldon.request import Form, Request
 
+SENTENCE_LENGTH_MAX = 500
 NUMBER_NAME = "prediction"  # the one column of a regression
 
 
@@ -90,5 +91,7 @@ def failure_of(error: OdlError) -> Failure:
 
 
 def status_body(code: int, info: str, reason: str) -> Json:
-    """Seldon's Status in the message that answers a refused request."""
-    return {"status": {"code": code, "info": info, "reason": reason, "status": "FAILURE"}}
+    """Seldon's Status in the message that answers a refused request. A sentence may quote what was received:
+    it stays one line, and short."""
+    line = "".join(letter if letter.isprintable() else "?" for letter in info[:SENTENCE_LENGTH_MAX])
+    return {"status": {"code": code, "info": line, "reason": reason, "status": "FAILURE"}}
