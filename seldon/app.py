@@ -6,12 +6,15 @@ import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 from odl.errors import OdlError
 from seldon.answer import failure_of, status_body
+from seldon.contract import contract
 from seldon.http import MessageReader, Response, Scope, Transport, outcome
 from seldon.metrics import PlaneMetrics
 from seldon.open_inference import inference_answer, model_metadata, read_inference, server_metadata
+from seldon.openapi import openapi
 from seldon.service import Service
 
 # Feedback waits for Redis (an fsync) or Kafka; Redis commits waiting clients as a group.
@@ -20,6 +23,7 @@ PREDICTIONS = ("/api/v1.0/predictions", "/api/v0.1/predictions", "/predict")
 FEEDBACK = ("/api/v1.0/feedback", "/api/v0.1/feedback", "/send-feedback")
 INFERENCE = "/v2"  # the Open Inference Protocol, which has a form of error of its own
 PAGE = Path(__file__).with_name("page.html")
+DOCS = Path(__file__).with_name("docs.html")
 
 Handler = Callable[[Scope, Transport], Awaitable[Response]]
 logger = logging.getLogger(__name__)
@@ -35,6 +39,7 @@ class App:
         self.metrics = PlaneMetrics()
         self._reader = MessageReader()
         self._pool = ThreadPoolExecutor(FEEDBACK_THREADS, "feedback")
+        self._answering: set[asyncio.Task[Any] | None] = set()  # requests that wait for their answer
         self._page = PAGE.read_bytes()
         both, get = ("POST", "GET"), ("GET",)
         self._routes: dict[str, tuple[tuple[str, ...], Handler]] = {
@@ -50,6 +55,9 @@ class App:
             "/metrics": (get, self._exposition),
             "/status": (get, self._status),
             "/": (get, self._dashboard),
+            "/docs": (get, self._docs),
+            "/openapi.json": (get, self._openapi),
+            "/contract.json": (get, self._contract),
             **self._inference_routes(),
         }
 
@@ -71,8 +79,19 @@ class App:
         """Start nothing more; what the threads are doing ends with the answers of Redis and Kafka."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
+    def give_up(self) -> None:
+        """Answer everybody who still waits that this server is stopping."""
+        for task in self._answering:
+            if task is not None:
+                task.cancel()
+
     async def __rsgi__(self, scope: Scope, transport: Transport) -> None:
-        response = await self.respond(scope, transport)
+        task = asyncio.current_task()
+        self._answering.add(task)
+        try:
+            response = await self.respond(scope, transport)
+        finally:
+            self._answering.discard(task)
         transport.response_bytes(
             response.status, [("content-type", response.content_type), *response.headers], response.body
         )
@@ -95,6 +114,9 @@ class App:
                 logger.error("%s %s: %s", scope.method, scope.path, error)
             status = failure.body["status"]
             return self._refuse(scope.path, failure.status, status["info"], status["reason"], failure.headers)
+        except asyncio.CancelledError:
+            info = "this server is stopping: try again"
+            return self._refuse(scope.path, 503, info, "STOPPING", (("retry-after", "1"),))
         except Exception:
             logger.exception("%s %s failed", scope.method, scope.path)
             return self._refuse(scope.path, 500, "the server failed; its log says why", "INTERNAL")
@@ -176,6 +198,16 @@ class App:
     async def _status(self, scope: Scope, transport: Transport) -> Response:
         status = await outcome(self._service.replica.ask_status())
         return Response.json(self._service.describe(status))
+
+    async def _openapi(self, scope: Scope, transport: Transport) -> Response:
+        return Response.json(openapi(self._service, PREDICTIONS, FEEDBACK))
+
+    async def _contract(self, scope: Scope, transport: Transport) -> Response:
+        service = self._service
+        return Response.json(contract(service.fields, service.task, service.classes))
+
+    async def _docs(self, scope: Scope, transport: Transport) -> Response:
+        return Response(DOCS.read_bytes(), content_type="text/html; charset=utf-8")
 
     async def _dashboard(self, scope: Scope, transport: Transport) -> Response:
         return Response(self._page, content_type="text/html; charset=utf-8")

@@ -1,17 +1,17 @@
 """The moment by which a process that was told to leave has left, whoever does not answer.
 
 >>> now = [100.0]
->>> deadline = Deadline(4.5, clock=lambda: now[0])
+>>> deadline = Deadline(4.0, clock=lambda: now[0])
 >>> deadline.start()
 >>> now[0] += 3
 >>> deadline.left_s()
-1.5
+1.0
 """
 
 import time
 from collections.abc import Callable
 
-LEAVE_S = 4.5  # from SIGTERM; Kubernetes counts 30 by default, people who wait for a terminal count fewer
+LEAVE_S = 4.0  # from SIGTERM, so that with the end of the interpreter it is less than 5
 LEFT_S_MIN = 0.05  # what is closed last may look once whether it is done
 
 
@@ -27,6 +27,11 @@ class Deadline:
         """Begin to count, unless that has begun."""
         if self._at is None:
             self._at = self._clock() + self._seconds
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it has been reached."""
+        return self._at is not None and self._clock() >= self._at
 
     def left_s(self) -> float:
         """Seconds until it is reached, never quite none."""

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 PORT_MAX = 65_535
 BACKLOG = 1024  # connections waiting to be accepted
-DRAIN_SECONDS_MAX = 3.0  # requests that arrived may finish; the rest of `Deadline` is for closing
+DRAIN_SECONDS_MAX = 2.5  # requests that arrived may finish; the rest of `Deadline` is for closing
 HEADER_BYTES_MAX = 64 << 10  # request line and headers; more is answered 431 unparsed
 SETTLE_SECONDS = 0.2  # granian's threads let go of the interpreter before it ends
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -176,9 +176,9 @@ async def answer_requests(
         await loop.run_in_executor(None, drained, DRAIN_SECONDS_MAX)
     if late:
         logger.warning("leaving requests unfinished that took longer than %g s", DRAIN_SECONDS_MAX)
-        for task in asyncio.all_tasks() - {asyncio.current_task()}:
-            task.cancel()
-    else:
+        app.give_up()
+        await asyncio.wait({serving}, timeout=SETTLE_SECONDS)
+    if serving.done():
         serving.result()  # raises what made the server end by itself
     await asyncio.sleep(SETTLE_SECONDS)
     app.close()
