@@ -7,7 +7,7 @@ SERVER_EXTRAS := --extra grpc --extra schemas --extra traces
 TRAINER_EXTRAS := --extra keras --extra lake --extra schemas --extra drift
 
 .DEFAULT_GOAL := help
-.PHONY: images help install demo test lint format simulate bench lock clean kafka kafka-install
+.PHONY: images help install demo test lint format simulate bench lock audit sbom clean soak kafka kafka-install
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -43,6 +43,9 @@ format: install ## rewrite to the one format
 simulate: install ## replay one simulated run of the protocol with its trace (SEED=1)
 	@$(BIN)/python tests/simulation/run.py --seed $(or $(SEED),1)
 
+soak: install ## the fault scorecard at length; goes on where it was (ARGS="--minutes 30 --row R1 --seed 1")
+	@$(BIN)/python tests/faults/soak.py $(ARGS)
+
 kafka-install: install ## download Apache Kafka by Maven into .odl/kafka (43 MB), for the tests that run it
 	@$(BIN)/python tests/faults/apache_kafka.py install
 
@@ -74,6 +77,14 @@ images: ## build the images by buildah (BASE=... for another base; without one, 
 			--file k8s/images/$$name.Containerfile --tag localhost/odl-$$name . || exit 1; \
 	done
 	@buildah images
+
+audit: install ## compare the lock with known advisories (ARGS=--online asks a service, too)
+	@$(BIN)/python requirements/audit.py $(ARGS)
+
+sbom: install ## write what is locked as a bill of materials: build/sbom.json (CycloneDX)
+	@mkdir -p build
+	@PYTHONWARNINGS=ignore $(BIN)/cyclonedx-py requirements requirements/lock.txt --pyproject pyproject.toml --output-reproducible -o build/sbom.json
+	@echo "build/sbom.json"
 
 clean: ## remove what the targets made, .venv too
 	@rm -rf .venv .odl build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -79,7 +79,6 @@ def test_what_is_refused_at_start_shows_no_secret_either(
 ) -> None:
     (tmp_path / "plain").write_text(f"predict {TOKEN} shop\n")
     (tmp_path / "kafka").write_text(f"sasl.password {KAFKA_SECRET}\n")
-    (tmp_path / "bad-kafka").write_text(f"sasl.mechanisms={KAFKA_SECRET}\nsecurity.protocol=sasl_ssl\n")
     base = {"ODL_MODEL": str(model_file), "ODL_REDIS": valkey_url}
     for environment in (
         {"ODL_TOKENS": str(tmp_path / "plain")},
