@@ -57,8 +57,12 @@ class Lifecycle:
         spec: Spec,
         by: str,
         on_page: OnPage | None = None,
+        wait_s: float = WAIT_S,
+        new_id: Callable[[], str] = lambda: uuid.uuid4().hex,
+        clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
     ) -> None:
-        """`spec`: of the model file. `by`: who acts; it stands in the log. `on_page` sees progress."""
+        """`spec`: of the model file. `by`: who acts; it stands in the log. `on_page` sees progress.
+        `wait_s`: how long to wait for the version lock."""
         self.folds = folds
         self._load_learner = load_learner
         self._snapshots = snapshots
@@ -66,6 +70,9 @@ class Lifecycle:
         self._spec = spec
         self._by = by
         self._on_page = on_page
+        self._wait_s = wait_s
+        self._new_id = new_id
+        self._clock_ms = clock_ms
 
     def snapshot(self) -> Snapshot:
         """Save the newest version now. Raises `Unavailable`, `Fenced` or `HistoryLost`."""
@@ -93,9 +100,10 @@ class Lifecycle:
             base = self.folds.base_spec(self._spec)
             control = self._control("rollback", fold.plan, base, to=to, note=note)
             version = self._append(control, expected, lease)
-            entry = next((e for e in log.read(version - 1, 1).entries if e.version == version), None)
-            if entry is None or entry.payload != encode_control(control):
-                raise HistoryLost(f"the log lost version {version} again: look at it, then decide again")
+            with _in_force(version):
+                entry = next((e for e in log.read(version - 1, 1).entries if e.version == version), None)
+                if entry is None or entry.payload != encode_control(control):
+                    raise HistoryLost("the log lost it again: look at it, then decide again")
             fold.plan = control.plan(version)
             fold.pass_to(version, entry.chain)
             return Changed(version, control, fold, self._try_save(fold, expected.log_id, lease))
@@ -137,7 +145,8 @@ class Lifecycle:
             self._advance(fold, log.head().version, expected, lease)
             control = self._control("promote", plan, base, note=note)
             version = self._append(control, expected, lease)
-            self._advance(fold, version, expected, lease)
+            with _in_force(version):
+                self._advance(fold, version, expected, lease)
             fold.plan = control.plan(version)
             return Changed(version, control, fold, self._try_save(fold, expected.log_id, lease))
 
@@ -161,11 +170,11 @@ class Lifecycle:
             previous=self.folds.log.counters().control,
             by=self._by,
             note=note,
-            time_ms=time.time_ns() // 1_000_000,
+            time_ms=self._clock_ms(),
         )
 
     def _append(self, control: Control, expected: Head, lease: Lease) -> int:
-        control_id = f"{ID_PREFIX}{uuid.uuid4().hex}"
+        control_id = f"{ID_PREFIX}{self._new_id()}"
         return self.folds.log.append_control(encode_control(control), control_id, expected, lease)
 
     def _advance(self, fold: Fold, to: int, head: Head, lease: Lease) -> None:
@@ -192,9 +201,9 @@ class Lifecycle:
 
     @contextmanager
     def _lease(self, what: str) -> Iterator[Lease]:
-        deadline = time.monotonic() + WAIT_S
+        deadline = time.monotonic() + self._wait_s
         while (lease := self._lock.acquire(f"{what} by {self._by}", LEASE_MS)) is None:
-            if time.monotonic() > deadline:
+            if time.monotonic() >= deadline:
                 holder = self._lock.holder()
                 raise Unavailable(
                     f"the version lock is held for '{holder.owner if holder else ''}': try again"
@@ -204,3 +213,14 @@ class Lifecycle:
             yield lease
         finally:
             self._lock.release(lease)
+
+
+@contextmanager
+def _in_force(version: int) -> Iterator[None]:
+    """What goes wrong from here on comes after the entry, and says so."""
+    try:
+        yield
+    except (Unavailable, Fenced, HistoryLost) as error:
+        raise type(error)(
+            f"version {version} entered the log, replicas will follow it; then: {error}"
+        ) from error

@@ -37,7 +37,6 @@ class DataPlane:
         """`names`: the declared order of features, for rows without names; `bound`: of feedback, if any."""
         self.replica = replica
         self._sink = sink
-        self._schema = replica.schema
         self.names = tuple(names)
         self._bound = bound
         self._clock_ms = clock_ms
@@ -51,7 +50,7 @@ class DataPlane:
     def predictions(self, request: Request) -> Future[Answer]:
         """Hand a request to the replica, whatever it was read from. Raises `InvalidEvent`."""
         for row in request.rows:
-            check_row(row, self._schema)
+            check_row(row, self.replica.schema)
         return self.replica.predict(request.rows, request.min_version)
 
     def answer(self, request: Request, answer: Answer) -> Json:
@@ -111,4 +110,4 @@ class DataPlane:
             )
             for number, (row, label) in enumerate(zip(rows, labels, strict=True))
         ]
-        return puid, [prepare(event, self._schema) for event in events]
+        return puid, [prepare(event, self.replica.schema) for event in events]

@@ -33,22 +33,22 @@ def facts(explained: Explained) -> dict[str, Any]:
         "version": explained.version,
         "kind": control.action if control else "event" if event else "unreadable",
         "learned": explained.learned,
-        "why not": explained.why_not,
-        "left out since": explained.left_out_since or None,
+        "why_not": explained.why_not,
+        "left_out_since": explained.left_out_since or None,
         "chain": explained.chain,
-        "digest before": explained.digest,
-        "fold id": explained.fold_id,
+        "digest_before": explained.digest,
+        "fold_id": explained.fold_id,
     }
     if event:
         found |= {
             "id": event.id,
             "source": event.source,
             "position": event.seq or None,
-            "served at version": event.version or None,
+            "served_at_version": event.version or None,
             "time_ms": event.time_ms or None,
             "weight": event.weight,
             "label": event.y,
-            "prediction before": explained.prediction,
+            "prediction_before": explained.prediction,
             "features": event.x,
         }
     if control:

@@ -152,7 +152,7 @@ def print_facts(facts: Any, as_json: bool) -> None:
     for key, value in facts.items():
         if isinstance(value, dict):
             value = "  ".join(f"{k} {_shown(v)}" for k, v in value.items())
-        console.print(f"{key:20} {_shown(value)}", highlight=False, markup=False)
+        console.print(f"{key.replace('_', ' '):20} {_shown(value)}", highlight=False, markup=False)
 
 
 def _shown(value: Any) -> str:

@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
         print_facts(summary(present), args.json)
         return 0
     other = fold(model, to, plan(args, model, to))
-    both = {"as it is": summary(present), "what if": summary(other)}
+    both = {"as_it_is": summary(present), "what_if": summary(other)}
     if args.json:
         print_facts(both, True)
     else:
@@ -92,7 +92,7 @@ def summary(done: Replayed) -> dict[str, Any]:
 
 def show(both: dict[str, dict[str, Any]]) -> None:
     """Two columns for people."""
-    table = Table("", *both)
+    table = Table("", *(name.replace("_", " ") for name in both))
     names = list(dict.fromkeys(name for found in both.values() for name in found))
     for name in names:
         cells = [found.get(name, "") for found in both.values()]
