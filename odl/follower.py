@@ -5,6 +5,9 @@ It knows neither requests nor time, so a simulation drives it as a replica does.
   restoring ──newest snapshot on this history, else version 0──► following
       ▲                                                            │ own entry gone or another chain: raise
       └────────────────────────────────────────────────────────────┘ the epoch, forget the lost branch
+
+A control entry (odl.control) puts another plan in force: then the fold under it is made beside the one that
+serves, which stays where it is until the other one is there.
 """
 
 import logging
