@@ -45,6 +45,7 @@ class ReplicaSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     waiting_max: Count = 4096  # callers beyond that are refused at once: they would miss their deadlines
     rows_max: Count = 1024  # rows of one request; everybody behind it waits for them
     snapshot_every: Count = 10_000  # versions between snapshots: seconds of learning to catch up
+    lag_max: Count = 100_000  # the log takes no entries while a replica that had joined is further behind
 
 
 class Actor:

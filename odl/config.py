@@ -50,6 +50,7 @@ class LogSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     """The `[log]` table."""
 
     ids_max: Count = IDS_MAX  # event ids that are surely remembered, for deduplication
+    retain: Count | None = None  # entries that trimming leaves at least; left out: nothing is ever trimmed
     log_id: str = ""  # refuse to start on a log with another id; empty: take what is there
     require_fsync_always: bool | None = None  # refuse a Redis that may lose acknowledged writes in a crash;
     # left out: only where nothing else keeps them, which is without Kafka

@@ -35,9 +35,24 @@ class DirectSink:
         self._durability = durability
 
     def submit(self, event: Event) -> Receipt:
-        """Append one event; its source (`rest:<client>`) keeps no positions, its id is what deduplicates."""
-        appended = self._log.append(Append(encode(event), event.id, event.source))
+        """Append one event; its source (`rest:<client>`) keeps no positions, its id is what deduplicates.
+        Raises `InvalidEvent` (EXPIRED) for one that is too old for that."""
+        appended = self._log.append(
+            Append(encode(event), event.id, event.source, after=max(0, event.version))
+        )
+        if appended.outcome is Outcome.EXPIRED:
+            raise expired(event.id, event.version)
         return Receipt(appended.outcome, appended.version, self._durability)
+
+
+def expired(event_id: str, version: int) -> InvalidEvent:
+    """The error of an event that may have entered before the horizon of ids: nobody knows any more."""
+    return InvalidEvent(
+        f"event '{event_id}' answers a prediction of version {version}, which is older than the ids that are "
+        "remembered (`ids_max` in [log]): nobody knows whether it was learned before",
+        status=410,
+        reason="EXPIRED",
+    )
 
 
 def prepare(event: Event, schema: Schema) -> Event:

@@ -53,6 +53,7 @@ class Replica:
         self._thread: threading.Thread | None = None
         self._stopping = False
         self._failure = ""  # why the thread gave up
+        self.confirmed = ""  # sha256 of the newest snapshot that this process has loaded and found good
 
     @property
     def fold_id(self) -> str:
@@ -63,6 +64,11 @@ class Replica:
     def schema(self) -> Schema:
         """What the learner that serves accepts; a promotion may change it."""
         return self._actor.follower.fold.learner.schema
+
+    @property
+    def has_joined(self) -> bool:
+        """Whether it was at the head since it began to fold; those who still catch up hold up nobody."""
+        return self._actor.has_joined
 
     def start(self) -> None:
         """Start the thread. It restores the newest snapshot, or folds the log from its beginning."""
@@ -130,7 +136,8 @@ class Replica:
         if not alive:
             reason = self._failure or "not running"
         elif not ready:
-            reason = str(trouble) if trouble else f"at version {version}, {actor.lag} behind the log"
+            state = "cannot keep up" if actor.has_joined else "catching up"
+            reason = str(trouble) if trouble else f"{state}: at version {version}, {actor.lag} behind the log"
         return Health(alive, ready, reason, version, epoch)
 
     def _status(self, digest: bool) -> ReplicaStatus:

@@ -35,6 +35,8 @@ class ReplicaRecord:
     fold_id: str  # identity of the arithmetic
     url: str  # where it serves; empty if it does not
     time_ms: int  # when it said so, Unix milliseconds by its own clock
+    confirmed: str = ""  # sha256 of the newest snapshot that it has loaded itself and found good
+    joined: bool = False  # was at the head since it began to fold; not while it still catches up
 
 
 class Replicas(Protocol):

@@ -1,8 +1,10 @@
-"""Snapshots of a serving replica: its bytes at a version, saved under the version lock.
+"""Snapshots of a serving replica: its bytes at a version, saved under the version lock; and what they allow.
 
-Every replica runs a snapshotter; whoever holds the version lock saves, the others see that it was done.
-The replica's thread only copies the bytes. Loading them back and hashing happens here, so what becomes
-visible is known to load into the learner that was serving.
+Every replica runs a snapshotter; whoever holds the version lock saves, the others see that it was done,
+load what was saved and say so in their heartbeats. The replica's thread only copies the bytes. Loading them
+back and hashing happens here, so what becomes visible is known to load into the learner that was serving.
+Where old entries may go (odl.retention) and how far the log may grow (odl.pressure) follows from snapshots
+and heartbeats, so that is done here as well.
 """
 
 import hashlib
@@ -12,11 +14,15 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from odl.errors import DamagedSnapshot, Fenced, Unavailable
+from odl.errors import DamagedSnapshot, Fenced, HistoryLost, Unavailable
 from odl.fold import Fold, LoadLearner
 from odl.follower import Follower
 from odl.lock import VersionLock
+from odl.log import Log
+from odl.pressure import limit_of
 from odl.replica import Replica
+from odl.replicas import ReplicaRecord, Replicas
+from odl.retention import first_to_keep, is_confirmed, verify
 from odl.snapshots import Snapshot, SnapshotStore
 
 logger = logging.getLogger(__name__)
@@ -72,7 +78,7 @@ def save_now(
 ) -> Snapshot | None:
     """Save a running replica as it is now; None while somebody else holds the version lock.
 
-    Raises `Unavailable`, `Fenced` or `DamagedSnapshot`; nothing became visible then.
+    Raises `Unavailable`, `Fenced`, `HistoryLost` or `DamagedSnapshot`; nothing became visible then.
     """
     lease = lock.acquire(f"snapshot by {replica.replica_id}", LEASE_MS)
     if lease is None:
@@ -89,18 +95,31 @@ def save_now(
 
 
 class Snapshotter:
-    """Saves a snapshot whenever the newest one is `settings.snapshot_every` versions old, and at `stop`.
+    """Saves a snapshot whenever the newest one is `settings.snapshot_every` versions old, and at `stop`;
+    with `log` and `replicas` also confirms those of others, trims, and keeps the log's limit.
 
-    Stop it before its replica. `look` is one step without the thread.
+    `retain`: entries that trimming leaves at least, None to trim nothing. Stop it before its replica.
+    `look` and `tend` are one step each without the thread.
     """
 
     def __init__(
-        self, replica: Replica, store: SnapshotStore, lock: VersionLock, load_learner: LoadLearner
+        self,
+        replica: Replica,
+        store: SnapshotStore,
+        lock: VersionLock,
+        load_learner: LoadLearner,
+        log: Log | None = None,
+        replicas: Replicas | None = None,
+        retain: int | None = None,
     ) -> None:
         self._replica = replica
         self._store = store
         self._lock = lock
         self._load_learner = load_learner
+        self._log = log
+        self._replicas = replicas
+        self._retain = retain
+        self._trimmed = (0, 0)  # epoch and first version that was kept, so that trimming goes in larger steps
         self._every = replica.settings.snapshot_every
         self._newest = 0  # newest snapshot known, so that the store is only asked when one seems due
         self._epoch = 0  # when that was known
@@ -137,16 +156,61 @@ class Snapshotter:
             logger.info("snapshot of version %d saved, %d bytes", snapshot.version, snapshot.size_bytes)
         return snapshot
 
+    def tend(self) -> None:
+        """Confirm the newest snapshot, set the log's limit, trim. Raises what `look` raises."""
+        log, replicas, replica = self._log, self._replicas, self._replica
+        if log is None or replicas is None:
+            return
+        kept = replica.ask(_kept).result(CAPTURE_S_MAX)
+        if kept and kept[0].sha256 != replica.confirmed:
+            verify(kept[0], self._store, self._load_learner)
+            replica.confirmed = kept[0].sha256
+        if replica.has_joined:
+            self._keep_limit(log, replicas.list(), kept)
+        if kept and self._retain is not None:
+            self._trim(log, replicas, kept)
+
+    def _keep_limit(self, log: Log, records: list[ReplicaRecord], kept: list[Snapshot]) -> None:
+        settings = self._replica.settings
+        saved = kept[0].version if kept else 0
+        limit = limit_of(
+            records, saved, log.fullness(), lag_max=settings.lag_max, snapshot_every=settings.snapshot_every
+        )
+        log.limit(limit.version, limit.why)
+
+    def _trim(self, log: Log, replicas: Replicas, kept: list[Snapshot]) -> None:
+        head = log.head()
+        first = first_to_keep(head.version, kept, self._retain)
+        done = self._trimmed[1] if self._trimmed[0] == head.epoch else 0
+        if first < done + self._every:
+            return
+        if not is_confirmed(kept[0], replicas.list(), self._replica.replica_id):
+            return  # at one of the next looks
+        lease = self._lock.acquire(f"trim by {self._replica.replica_id}", LEASE_MS)
+        if lease is None:
+            return
+        try:
+            removed = 0
+            while now := log.trim(first, kept[0].fold_id, lease):
+                removed += now
+            self._trimmed = (head.epoch, first)
+            logger.info("the log was trimmed before version %d, %d entries went", first, removed)
+        except ValueError as error:
+            logger.info("not trimmed yet: %s", error)
+        finally:
+            self._lock.release(lease)
+
     def _run(self) -> None:
         while not self._stop.wait(LOOK_EVERY_S):
             self._try(self.look)
+            self._try(self.tend)
         self._try(lambda: self.look(versions=1))
 
-    def _try(self, look: Callable[[], Snapshot | None]) -> None:
+    def _try(self, look: Callable[[], object]) -> None:
         """A snapshot that fails is tried again at the next look; serving goes on meanwhile."""
         try:
             look()
-        except (Unavailable, Fenced, DamagedSnapshot, TimeoutError) as error:
+        except (Unavailable, Fenced, HistoryLost, DamagedSnapshot, TimeoutError) as error:
             logger.warning("no snapshot: %s", error)
 
 
@@ -154,3 +218,8 @@ def _standing(follower: Follower) -> tuple[int, int, int]:
     """A replica's version and epoch, and the version of the newest snapshot on its history (0: none)."""
     newest = next(follower.snapshots_here(), None)
     return follower.fold.version, follower.epoch, newest.version if newest else 0
+
+
+def _kept(follower: Follower) -> list[Snapshot]:
+    """The snapshots on a replica's history, newest first."""
+    return list(follower.snapshots_here())

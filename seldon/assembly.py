@@ -50,7 +50,7 @@ def open_service(
     deadline = Deadline()
     with ExitStack() as parts:
         client = connect(redis_url)
-        parts.callback(client.close)
+        parts.callback(lambda: _disconnect(client, deadline))
         log = _open_log(config, client, with_kafka=kafka is not None)
         sink = _sink(config, log, kafka, parts, deadline)
         snapshots = RedisSnapshots(client, config.name)
@@ -62,12 +62,22 @@ def open_service(
             learner_of=lambda other: HedgeLearner(ModelSpec.from_dict(other)),
             settings=config.serve,
         )
+        _check_fold(config, log, replica)
         replica.start()
         parts.callback(lambda: replica.stop(deadline.left_s()))
-        snapshotter = Snapshotter(replica, snapshots, RedisLock(client, config.name), HedgeLearner.from_bytes)
+        replicas = RedisReplicas(client, config.name)
+        snapshotter = Snapshotter(
+            replica,
+            snapshots,
+            RedisLock(client, config.name),
+            HedgeLearner.from_bytes,
+            log,
+            replicas,
+            config.log.retain,
+        )
         snapshotter.start()
         parts.callback(lambda: snapshotter.stop(deadline.left_s()))
-        heartbeat = Heartbeat(replica, RedisReplicas(client, config.name), url)
+        heartbeat = Heartbeat(replica, replicas, url)
         heartbeat.start()
         parts.callback(lambda: heartbeat.stop(deadline.left_s()))
         # The order of columns is what the model file says; the spec keeps its fields sorted.
@@ -85,6 +95,13 @@ def open_service(
             guard=Guard(access, config.serve.open),
             deadline=deadline,
         )
+
+
+def _disconnect(client: redis.Redis, deadline: Deadline) -> None:
+    # A connection that is closed under a thread which waits for its answer breaks that thread inside
+    # redis-py; beyond the deadline such threads end with the process.
+    if not deadline.is_over:
+        client.close()
 
 
 def _bound(config: Config) -> RateBound | None:
@@ -125,6 +142,16 @@ def _open_log(config: Config, client: redis.Redis, *, with_kafka: bool) -> Redis
             "correct --redis, or log_id in the model file"
         )
     return log
+
+
+def _check_fold(config: Config, log: RedisLog, replica: Replica) -> None:
+    """The first replica makes the log its fold's; one of another fold must not serve it."""
+    recorded = log.claim(replica.fold_id).fold_id
+    if recorded != replica.fold_id:
+        raise Misconfigured(
+            f"the log of '{config.name}' belongs to fold {recorded}, this model file and release make fold "
+            f"{replica.fold_id}: start the ones it was made with, or hand the log over with `odl adopt`"
+        )
 
 
 def _sink(config: Config, log: RedisLog, kafka: str | None, parts: ExitStack, deadline: Deadline) -> Sink:

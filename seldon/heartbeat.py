@@ -51,6 +51,8 @@ class Heartbeat:
             fold_id=status.fold_id,
             url=self._url,
             time_ms=time.time_ns() // 1_000_000,
+            confirmed=self._replica.confirmed,
+            joined=self._replica.has_joined,
         )
         self._replicas.beat(record, ttl_ms)
 

@@ -20,7 +20,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from odl.errors import InvalidEvent, Misconfigured, Unavailable
 from odl.event import encode
-from odl.feedback import prepare
+from odl.feedback import expired, prepare
 from odl.learner import Schema
 from odl.log import Append, Appended, Log, Outcome
 from streaming.connection import (
@@ -77,6 +77,7 @@ class _Step:
 
     partition: int
     append: Append
+    message: Message
     letter: DeadLetter | None  # to be written before the position passes
 
 
@@ -177,19 +178,18 @@ class FeedbackConsumer:
         if message.error() is not None or place is None or offset < place.following:
             return None
         seq, value, letter = str(offset), message.value(), None
-        payload, event_id = b"", ""
+        payload, event_id, after = b"", "", 0
         if value is not None:
             headers = read_headers(message)
             try:
                 event = decode_value(value, source=place.source, seq=seq, headers=headers)
                 payload, event_id = encode(prepare(event, self._schema)), event.id
+                after = max(0, event.version)
             except InvalidEvent as error:
-                letter = DeadLetter(
-                    message.key(), value, error.reason, str(error), place.source, offset, tuple(headers)
-                )
-        append = Append(payload, event_id, place.source, prev=place.prev, seq=seq)
+                letter = _letter(message, place.source, error)
+        append = Append(payload, event_id, place.source, prev=place.prev, seq=seq, after=after)
         place.prev, place.following = seq, offset + 1
-        return _Step(partition, append, letter)
+        return _Step(partition, append, message, letter)
 
     # Storing
 
@@ -211,13 +211,26 @@ class FeedbackConsumer:
         ahead: set[int] = set()
         for step, answer in zip(steps, answers, strict=True):
             self._count(step, answer)
-            if answer.outcome is Outcome.GAP:
+            if answer.outcome is Outcome.EXPIRED:
+                self._pass_over(step)
+            if answer.outcome in (Outcome.GAP, Outcome.EXPIRED):
                 ahead.add(step.partition)
         for partition in ahead:
             self._reposition(partition)
         self._show_progress({step.partition for step in steps} - ahead)
 
+    def _pass_over(self, step: _Step) -> None:
+        """Make a dead letter of an event that the log no longer can tell from one it has, then pass it."""
+        asked = step.append
+        letter = _letter(step.message, asked.source, expired(asked.event_id, asked.after))
+        self._patience.until_done("dead-letter topic", lambda: self._dead_letters.write([letter]))
+        passing = [Append(b"", "", asked.source, prev=asked.prev, seq=asked.seq)]
+        [answer] = self._patience.until_done("log", lambda: self._log.append_many(passing))
+        self._counts["dead_letters"] += answer.outcome is Outcome.ACCEPTED
+
     def _count(self, step: _Step, answer: Appended) -> None:
+        if answer.outcome is Outcome.EXPIRED:
+            return  # counted when it is passed over
         if answer.outcome is Outcome.GAP:
             self._counts["gaps"] += 1
         elif step.letter is not None:
@@ -304,3 +317,9 @@ class FeedbackConsumer:
             raise cause
         logger.warning("%s; going on", cause)
         self._patience.pause(WAIT_S_MIN)
+
+
+def _letter(message: Message, source: str, error: InvalidEvent) -> DeadLetter:
+    value, headers = message.value(), tuple(read_headers(message))
+    assert value is not None  # a tombstone is no event, so nothing can be wrong with it
+    return DeadLetter(message.key(), value, error.reason, str(error), source, message.offset(), headers)

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from odl.errors import Fenced, LogMissing
+from odl.errors import Fenced, LogFull, LogMissing
 from odl.log import CHAIN_START, Append, Appended, Counters, Entry, Log, Outcome, next_chain
 
 SOURCE = "kafka:c:t:0"
@@ -367,3 +367,74 @@ def test_the_lease_of_a_trim_is_checked_first(log_storage: Any) -> None:
     log_storage.lock.acquire("b", 60_000)
     with pytest.raises(Fenced):
         log_storage.log.trim(0, "fold", lease)
+
+
+# Whose log it is, how far it may grow, and what is too old
+
+
+def test_the_first_fold_that_claims_a_log_has_it(log: Log) -> None:
+    assert log.head().fold_id == ""
+    assert log.claim("first").fold_id == "first"
+    assert log.claim("second").fold_id == "first"
+    assert {log.head().fold_id, log.read(0, 1).head.fold_id, log.raise_epoch(1).fold_id} == {"first"}
+    assert log.create().fold_id == "first"
+
+
+def test_handing_a_log_over_needs_the_newest_lease(log_storage: Any, log: Log) -> None:
+    log.claim("first")
+    lease = log_storage.lock.acquire("test", 1_000)
+    assert log.adopt("second", lease).fold_id == "second"
+    log_storage.pass_time(1_000)
+    newer = log_storage.lock.acquire("another", 1_000)
+    with pytest.raises(Fenced):
+        log.adopt("third", lease)
+    assert log.head().fold_id == "second"
+    assert log.adopt("third", newer).fold_id == "third"
+
+
+def test_nothing_enters_beyond_the_limit_and_what_was_refused_enters_later(log: Log) -> None:
+    log.append(event("a", None, "0"))
+    log.limit(2, "a replica is slow")
+    for _ in range(2):
+        with pytest.raises(LogFull, match="no entry after version 2 for the moment: a replica is slow"):
+            log.append_many([event("b", "0", "1"), event("c", "1", "2"), event("d", "2", "3")])
+    assert payloads(log) == [b"a", b"b"]
+    assert log.position(SOURCE) == "1", "the position of what was refused has not moved"
+    assert log.append(event("b", "0", "1")) == Appended(DUPLICATE, 2, "1"), "what is known needs no room"
+    assert log.append(hole("1", "2")).outcome is ACCEPTED
+    log.limit(4, "")
+    assert log.append(event("c", "2", "3")) == Appended(ACCEPTED, 3, "3")
+
+
+def test_what_is_older_than_the_horizon_is_refused_if_that_is_known(log_storage: Any) -> None:
+    log = log_storage.log_of(ids_max=2)
+    log.create()
+    for name in "abcdefg":
+        log.append(rest(name))
+    horizon = log.counters().horizon
+    assert horizon == 5, "the ids of e, f and g are known"
+    expired = Append(b"a", "a", "rest:test", after=horizon - 2)
+    assert log.append(expired) == Appended(Outcome.EXPIRED, None, None)
+    known = Append(b"e", "e", "rest:test", after=1)
+    assert log.append(known) == Appended(DUPLICATE, 5, None), "what is known is never too old"
+    new = Append(b"h", "h", "rest:test", after=horizon - 1)
+    assert log.append(new).version == 8, "it can only have entered at the horizon or later"
+    assert log.append(rest("a")).version == 9, "a sender that tells nothing is believed"
+
+
+def test_what_is_too_old_does_not_move_its_position(log_storage: Any) -> None:
+    log = log_storage.log_of(ids_max=1)
+    log.create()
+    for name in "abc":
+        log.append(rest(name))
+    assert log.append(event("x", None, "0")).outcome is ACCEPTED
+    old = Append(b"old", "old", SOURCE, "0", "1", after=1)
+    assert log.append_many([old, event("y", "1", "2")]) == [
+        Appended(Outcome.EXPIRED, None, "0"),
+        Appended(GAP, None, "0"),
+    ]
+    assert log.append(hole("0", "1")).outcome is ACCEPTED
+
+
+def test_a_share_of_memory_is_told(log: Log) -> None:
+    assert log.fullness() == 0.0, "neither has a limit here"

@@ -35,14 +35,13 @@ def fill(log: Log, count: int, tag: str = "") -> None:
 def save(storage: Any, version: int, lease: Lease, **other: str) -> None:
     """A snapshot at that version of the log as it is now."""
     found = storage.log.read(version - 1, 1)
-    snapshot = record_of(version, found.entries[-1].chain, found.head.log_id, **other)
-    storage.snapshots.save(snapshot, b"x", lease)
+    here = {"chain": found.entries[-1].chain, "log_id": found.head.log_id}
+    storage.snapshots.save(record_of(version, **(here | other)), b"x", lease)
 
 
-def record_of(version: int, chain: str, log_id: str, **other: str) -> Snapshot:
+def record_of(version: int, **other: str) -> Snapshot:
     """A snapshot of the byte x."""
-    sha256 = hashlib.sha256(b"x").hexdigest()
-    fields = {"chain": chain, "log_id": log_id, "fold_id": "fold", "digest": "d", "sha256": sha256}
+    fields = {"fold_id": "fold", "digest": "d", "sha256": hashlib.sha256(b"x").hexdigest()}
     return Snapshot(version=version, size_bytes=1, created_ms=0, **(fields | other))
 
 
@@ -109,7 +108,7 @@ def test_snapshots_of_before_the_trim_cannot_push_out_those_that_it_relied_on(
     trim_all(log, 450, lease)
     for number in range(3):
         with pytest.raises(HistoryLost, match="save the newest version instead"):
-            late = record_of(50, chain, log.head().log_id, digest=str(number))
+            late = record_of(50, chain=chain, log_id=log.head().log_id, digest=str(number))
             log_storage.snapshots.save(late, b"x", lease)
     assert [snapshot.version for snapshot in log_storage.snapshots.list()] == [480, 450]
 
