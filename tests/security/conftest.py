@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 import trustme
 
+sys.path.insert(0, str(Path(__file__).parent.parent / "faults"))  # which knows how to run Apache Kafka
 sys.path.insert(0, str(Path(__file__).parent))
 
 from certificates import Certificate, issue
-from serving import MODEL
+from secured_replica import MODEL
 
 
 @pytest.fixture(scope="session")

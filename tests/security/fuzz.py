@@ -21,7 +21,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from serving import MODEL, running
+from secured_replica import MODEL, running
 
 from odl.embedded_redis import EmbeddedRedis
 

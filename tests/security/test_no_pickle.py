@@ -7,7 +7,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from serving import X, feedback, running
+from secured_replica import X, feedback, running
 
 import odl
 

@@ -14,7 +14,7 @@ import pytest
 import redis
 from certificates import Certificate
 from secured_redis import client_of, secured_redis
-from serving import MODEL, X, feedback, running
+from secured_replica import MODEL, X, feedback, running
 
 import odl
 from odl.errors import Misconfigured, Unavailable

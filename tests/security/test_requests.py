@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
-from serving import MODEL, Running, X, feedback, running
+from secured_replica import MODEL, Running, X, feedback, running
 
 from odl.event import FIELDS_MAX, ID_LENGTH_MAX, NAME_LENGTH_MAX, STRING_LENGTH_MAX
 from seldon.access import token_digest

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import httpx
-from serving import X, feedback, running
+from secured_replica import X, feedback, running
 
 from odl.embedded_redis import EmbeddedRedis
 from odl.redis_connection import connect

@@ -6,7 +6,7 @@ from pathlib import Path
 import httpx
 import pytest
 from certificates import Certificate
-from serving import X, running
+from secured_replica import X, running
 
 from odl.errors import Misconfigured
 from seldon.tls import Tls, tls_of
