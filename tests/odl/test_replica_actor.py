@@ -8,7 +8,7 @@ from faulty_log import FaultyLog, append, append_bytes, new_log
 from hash_learner import HashLearner
 
 from odl.actor import Actor, ReplicaSettings
-from odl.errors import HistoryLost, InvalidEvent, LogMissing, OdlError, TooFarBehind, Unavailable
+from odl.errors import HistoryLost, InvalidEvent, LogMissing, OdlError, OtherFold, TooFarBehind, Unavailable
 from odl.fold import Fold
 from odl.follower import Follower
 from odl.mailbox import Answer, Ask, Predict
@@ -470,3 +470,54 @@ def test_the_digest_is_hashed_once_a_version():
         actor.turn([])
         assert actor.digest() == actor.digest()
     assert hashed == [1, 2]
+
+
+def test_who_waits_is_not_answered_by_the_same_number_of_another_branch():
+    """The log was at version 6 of one branch, then another server took over with a longer one."""
+    world = World(learn_per_turn_max=3)
+    append(world.log, "c1", "c2", "c3")
+    common = world.log.backup()
+    append(world.log, *(f"a{number}" for number in range(17)))
+    longer = world.log.backup()
+    world.log.restore(common)
+    append(world.log, "b1", "b2", "b3")
+    request = world.actor.request([ROW])
+    world.actor.turn([request])
+    assert not request.future.done(), "the common part is learned, version 6 is not"
+    world.log.restore(longer)
+    versions = []
+    while not request.future.done():
+        world.actor.turn([])
+        versions.append(world.follower.fold.version)
+    assert request.future.result(0).version == 20, "all of the branch that lives"
+    assert versions[0] == 6, "it passed the number that it waited for"
+    world.assert_in_step()
+
+
+def test_a_log_of_another_fold_is_neither_learned_nor_served_even_stale():
+    log, _, lock = new_log()
+    lease = lock.acquire("operator", 60_000)
+    assert lease is not None
+    world = World(log=log, policy="stale")
+    append(log, "a")
+    assert world.predict().version == 1
+    assert log.head().fold_id == "hash-1", "the first replica claims the log"
+    log.adopt("hash-2", lease)
+    append(log, "b")
+    refusal = world.refusal()
+    assert isinstance(refusal, OtherFold)
+    assert "belongs to fold hash-2, this replica computes hash-1" in str(refusal)
+    assert world.follower.fold.version == 1
+    log.adopt("hash-1", lease)
+    assert world.predict().version == 2, "it was handed back"
+
+
+def test_the_first_fold_claims_again_a_log_that_lost_its_claim():
+    world = World()
+    unclaimed = world.log.backup()
+    append(world.log, "a")
+    world.predict()
+    world.log.restore(unclaimed)
+    append(world.log, "b")
+    assert world.predict().version == 1
+    assert world.log.head().fold_id == "hash-1"
