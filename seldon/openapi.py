@@ -76,7 +76,7 @@ _CLIENT: Json = {
     "name": "X-Client-Id",
     "in": "header",
     "description": "who sends",
-    "schema": {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,64}$"},
+    "schema": {"type": "string", "pattern": "^[A-Za-z0-9._-]{0,64}$"},
 }
 
 
