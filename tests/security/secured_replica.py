@@ -34,6 +34,7 @@ class Running:
 
     process: subprocess.Popen[str]
     url: str
+    url_line: str = ""  # which says where it serves
     printed: list[str] = field(default_factory=list)  # complete once `stop` returned
 
 
@@ -59,7 +60,8 @@ def running(arguments: list[str], environment: dict[str, str]) -> Iterator[Runni
                     line = process.stdout.readline()
                     assert line, f"the server ended: {found.printed}"
                     found.printed.append(line)
-            found.url = found.printed[-1].split(" at ")[-1].strip()
+            found.url_line = found.printed[-1]
+            found.url = found.url_line.split(" at ")[-1].strip()
             reader = threading.Thread(target=lambda: found.printed.extend(process.stdout), daemon=True)
             reader.start()
             yield found
