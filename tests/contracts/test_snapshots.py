@@ -138,3 +138,22 @@ def test_two_snapshots_of_one_version_are_told_apart(storage: Any, lease: Lease)
     storage.snapshots.save(snapshot_of(2, b"b"), b"b", lease)
     later, earlier = storage.snapshots.list()
     assert (storage.snapshots.load(later), storage.snapshots.load(earlier)) == (b"b", b"a")
+
+
+def test_a_dropped_snapshot_is_gone_and_the_others_stay(storage: Any, lease: Lease) -> None:
+    for version in (1, 2):
+        storage.snapshots.save(snapshot_of(version, b"x"), b"x", lease)
+    for _ in range(2):
+        storage.snapshots.drop(snapshot_of(1, b"x"), lease)
+        assert storage.snapshots.list() == [snapshot_of(2, b"x")]
+    with pytest.raises(DamagedSnapshot):
+        storage.snapshots.load(snapshot_of(1, b"x"))
+
+
+def test_a_holder_that_was_paused_past_its_lease_cannot_drop(storage: Any, lease: Lease) -> None:
+    storage.snapshots.save(snapshot_of(1, b"x"), b"x", lease)
+    storage.pass_time(TTL_MS)
+    storage.lock.acquire("another", TTL_MS)
+    with pytest.raises(Fenced):
+        storage.snapshots.drop(snapshot_of(1, b"x"), lease)
+    assert len(storage.snapshots.list()) == 1

@@ -23,6 +23,21 @@ def test_the_direct_sink_appends_once_and_tells_where():
     assert log.positions() == {}
 
 
+def test_feedback_that_may_have_been_learned_and_forgotten_is_refused_as_expired():
+    log = MemoryLog(ids_max=1)
+    log.create()
+    sink = DirectSink(log, "memory")
+    for number in range(4):
+        sink.submit(Event(id=f"f-{number}", x={}, y="yes", source="rest:test"))
+    late = Event(id="f-0", x={}, y="yes", source="rest:test", version=1)
+    with pytest.raises(
+        InvalidEvent, match="'f-0' answers a prediction of version 1, which is older"
+    ) as caught:
+        sink.submit(late)
+    assert (caught.value.status, caught.value.reason) == (410, "EXPIRED")
+    assert log.head().version == 4
+
+
 def test_a_good_event_passes_unchanged():
     assert prepare(GOOD, HashSchema()) is GOOD
 

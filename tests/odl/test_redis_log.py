@@ -270,3 +270,16 @@ def test_models_on_one_server_do_not_meet(redis_client: redis.Redis, model_name:
 def test_a_name_that_cannot_be_a_key_is_refused(name: str) -> None:
     with pytest.raises(Misconfigured, match="expected a model name"):
         RedisKeys(name)
+
+
+def test_the_share_of_memory_in_use_is_what_the_server_tells(
+    redis_client: redis.Redis, model_name: str
+) -> None:
+    log = RedisLog(redis_client, model_name)
+    used = int(redis_client.info("memory")["used_memory"])
+    redis_client.config_set("maxmemory", 100 * used)
+    try:
+        assert 0.005 < log.fullness() < 0.1
+    finally:
+        redis_client.config_set("maxmemory", 0)
+    assert log.fullness() == 0.0

@@ -6,6 +6,7 @@ import pytest
 
 from odl.errors import Unavailable
 from odl.event import Event
+from odl.memory import MemoryLog
 from streaming.dead_letters import CUT_BYTES, DeadLetter, DeadLetters, read_dead_letters
 from streaming.message import encode_value
 
@@ -62,6 +63,33 @@ def test_a_missing_id_is_explained_even_if_there_is_a_key(stream, wait_until):
     assert stream.dead()[0].detail == (
         "expected an event id in the field 'id', received none (the Kafka key is not the id)"
     )
+
+
+def test_an_event_older_than_the_ids_that_are_known_is_a_dead_letter(stream, wait_until):
+    """It may have been learned and forgotten; what comes after it is learned."""
+    stream.log = type(stream.log)(MemoryLog(ids_max=1))
+    stream.produce(0, 5)
+    stream.produce_raw(encode_value(Event(id="e-0", x={"number": 0}, y="a", version=1)))
+    stream.produce_raw(encode_value(Event(id="new", x={"number": 9}, y="a", version=4)))
+    running = stream.start()
+    stream.wait_for_version(6)
+    wait_until(lambda: running.consumer.stats().dead_letters == 1, "the dead letter")
+    running.stop()
+    assert running.error is None
+    assert stream.log.ids() == [*(f"e-{number}" for number in range(5)), "new"]
+    (letter,) = stream.dead()
+    assert (letter.reason, letter.offset) == ("EXPIRED", 5)
+
+
+def test_a_log_that_is_full_is_waited_for(stream, wait_until):
+    stream.log.limit(3, "a replica is slow")
+    ids = stream.produce(0, 8)
+    running = stream.start()
+    wait_until(lambda: running.consumer.stats().retries >= 2, "the consumer waits")
+    assert stream.log.head().version == 3
+    stream.log.limit(100, "")
+    stream.wait_for_version(8)
+    assert stream.log.ids() == ids
 
 
 def test_a_value_above_one_mebibyte_is_refused(stream, wait_until):
