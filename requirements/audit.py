@@ -1,6 +1,6 @@
-"""Is anything in the lock known to be vulnerable? `python requirements/audit.py [--online] [LOCK]`
+"""Is anything that is locked known to be vulnerable? `python requirements/audit.py [--online] [LOCK …]`
 
-Exit code 0: no; 1: yes, or something in the lock is not pinned with a hash. A green audit means something
+Exit code 0: no; 1: yes, or something is not pinned with a hash. A green audit means something
 because a planted old package turns it red (tests/security/test_dependencies.py).
 """
 
@@ -91,28 +91,33 @@ def ask_online(lock: Path, found: Mapping[str, Any]) -> bool:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Audit one lock and say what was found."""
-    parser = argparse.ArgumentParser(description="Compare a lock with known advisories.")
-    parser.add_argument("lock", nargs="?", type=Path, default=HERE / "lock.txt")
+    """Audit locks and say what was found."""
+    parser = argparse.ArgumentParser(description="Compare locks with known advisories.")
+    parser.add_argument("locks", nargs="*", type=Path, help="all of this folder, if none is named")
     parser.add_argument("--online", action="store_true", help="also ask pip-audit's advisory service")
     options = parser.parse_args(arguments)
     found = tomllib.loads((HERE / "advisories.toml").read_text())
-    packages, complaints = read_lock(options.lock.read_text())
-    complaints += known(packages, found)
-    if options.lock == HERE / "lock.txt":
-        complaints += stale(packages, found)
-    for complaint in complaints:
-        sys.stdout.write(f"{complaint}\n")
+    locks = options.locks or [path for path in sorted(HERE.glob("*.txt")) if path.name != "overrides.txt"]
+    is_green = True
+    for lock in locks:
+        packages, complaints = read_lock(lock.read_text())
+        complaints += known(packages, found)
+        if lock == HERE / "lock.txt":
+            complaints += stale(packages, found)
+        for complaint in complaints:
+            sys.stdout.write(f"{lock.name}: {complaint}\n")
+        sys.stdout.write(f"{lock.name}: {len(packages)} packages, {len(complaints)} complaints\n")
+        is_green &= not complaints
+        if options.online:
+            is_green &= ask_online(lock, found)
     accepted = ", ".join(f"{name} {entry['version']}" for name, entry in found["accepted"].items())
+    count = len(found["advisories"])
     sys.stdout.write(
-        f"{len(packages)} packages, {len(found['advisories'])} with advisories on file, "
-        f"{len(complaints)} complaints; accepted (SECURITY.md): {accepted or 'none'}\n"
+        f"{count} packages with advisories on file; accepted (SECURITY.md): {accepted or 'none'}\n"
     )
     if not options.online:
         sys.stdout.write("no service was asked for newer advisories: `make audit ARGS=--online`\n")
-    elif not ask_online(options.lock, found):
-        return 1
-    return 1 if complaints else 0
+    return 0 if is_green else 1
 
 
 if __name__ == "__main__":

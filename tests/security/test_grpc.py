@@ -19,6 +19,7 @@ from seldon.access import token_digest
 grpc = pytest.importorskip("grpc", reason="needs the extra grpc")
 from seldon.protos import message_types  # noqa: E402
 
+pytestmark = pytest.mark.xdist_group("grpc")  # so that its servers start once
 TYPES = message_types()
 PREDICT, FEEDBACK = "/seldon.protos.Seldon/Predict", "/seldon.protos.Seldon/SendFeedback"
 SERVE = "[serve]\nfeedback_per_second_max = 0.001\nfeedback_burst_max = 3\n"

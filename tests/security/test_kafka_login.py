@@ -21,6 +21,7 @@ from secured_replica import MODEL, feedback, running
 from odl.errors import Misconfigured, Unavailable
 from streaming.connection import check_broker, client_options, load_options, options_of
 
+pytestmark = pytest.mark.xdist_group("apache kafka")  # so that its servers start once
 USER, SECRET = "odl", "k4fka-s3cret"
 REACHED_S_MAX = 120.0
 LISTENER = """

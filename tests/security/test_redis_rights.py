@@ -26,6 +26,7 @@ from odl.redis_lock import RedisLock
 from odl.redis_log import RedisLog
 from odl.redis_snapshots import RedisSnapshots
 
+pytestmark = pytest.mark.xdist_group("redis-rights")  # so that its servers start once
 SECRET, ADMIN_SECRET = "s3rvice/pass wörd", "adm1n"
 NAME = "guarded"
 # Tried first, and done without when refused; the last one by redis-py itself.

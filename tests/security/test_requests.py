@@ -16,6 +16,7 @@ from seldon.message import BODY_BYTES_MAX
 from seldon.request import ROWS_MAX
 from seldon.server import HEADER_BYTES_MAX
 
+pytestmark = pytest.mark.xdist_group("secured")  # so that its servers start once
 PREDICT, FEEDBACK = "/api/v1.0/predictions", "/api/v1.0/feedback"
 NAN = float("nan")
 EXPECTED_S_MAX = 60.0
