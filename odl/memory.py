@@ -269,13 +269,16 @@ class MemoryLog:
         return 0.0
 
     def leads_to(self, snapshot: Snapshot) -> bool:
-        """Whether the log holds the snapshot's version with its chain; True without a log."""
+        """Whether the log holds the snapshot's version with its chain, and no control entry after it; True
+        without a log."""
         with self._mutex:
             if self._state is None:
                 return True
             head, entry = self._state.head, self._state.entries.get(snapshot.version)
             here = {(head.version, head.chain)} | ({(entry.version, entry.chain)} if entry else set())
-            return head.log_id == snapshot.log_id and (snapshot.version, snapshot.chain) in here
+            is_outdated = snapshot.version < self._state.counters.control
+            is_here = (snapshot.version, snapshot.chain) in here
+            return head.log_id == snapshot.log_id and is_here and not is_outdated
 
     def counters(self) -> Counters:
         with self._mutex:

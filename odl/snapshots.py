@@ -30,7 +30,8 @@ class SnapshotStore(Protocol):
     def save(self, snapshot: Snapshot, data: bytes, lease: Lease) -> None:
         """Write the bytes, read them back, verify, then make the snapshot visible, fenced by `lease`.
         Raises `Fenced`, `DamagedSnapshot`, or `HistoryLost` unless the log holds this version with this chain
-        (it would push out what trimming relies on); the previous snapshots stay as they were then."""
+        and no control entry after it (it would push out what trimming and replicas rely on); the previous
+        snapshots stay as they were then."""
 
     def list(self) -> list[Snapshot]:
         """Visible snapshots, newest version first."""
@@ -46,7 +47,7 @@ def elsewhere(snapshot: Snapshot) -> HistoryLost:
     """The error of saving what the log does not lead to."""
     return HistoryLost(
         f"snapshot of version {snapshot.version}: the log does not hold that version with chain "
-        f"{snapshot.chain[:12]}, it was trimmed or belongs to a lost branch; save the newest version instead"
+        f"{snapshot.chain[:12]} (trimmed, or a lost branch), or has a control entry after it: save the newest"
     )
 
 

@@ -1,9 +1,10 @@
 """What really happened to the log, told by the server itself, and what must never be observed of it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hash_learner import HashLearner
 
+from odl.control import BASE, Plan, control_of, is_control
 from odl.errors import InvalidEvent
 from odl.event import decode
 from odl.fold import Fold
@@ -41,6 +42,12 @@ class History:
 
     def entered(self, before: Head, after: Head, payload: bytes) -> None:
         """The log grew by one entry."""
+        if after.chain not in self.links and is_control(payload):
+            # What a control entry makes of the log is what the offline fold of all of it makes.
+            self.links[after.chain] = Link(after.version, before.chain, payload, "")
+            learner = self.fold(after.chain).learner
+            assert isinstance(learner, HashLearner)
+            self.links[after.chain] = replace(self.links[after.chain], state=learner.state)
         if after.chain not in self.links:
             learner = HashLearner(self.links[before.chain].state, before.version)
             try:
@@ -72,10 +79,19 @@ class History:
         chains = [chain]
         while chains[-1] != CHAIN_START:
             chains.append(self.links[chains[-1]].parent)
-        fold = Fold(HashLearner())
+        fold = Fold(HashLearner(), plan=self._plan(chains))
         for at in reversed(chains[:-1]):
             fold.take(Entry(self.links[at].version, at, self.links[at].payload))
         return fold
+
+    def _plan(self, chains: list[str]) -> Plan:
+        """The plan in force at the first of these chains, which lead back to the beginning."""
+        for chain in chains:
+            link = self.links[chain]
+            control = control_of(link.payload)
+            if control is not None:
+                return control.plan(link.version)
+        return BASE
 
     # What must hold at every moment
 
@@ -108,6 +124,14 @@ class History:
             "%s answered by a lost branch, version %s",
             who,
             version,
+        )
+
+    def check_decision(self, seen: Head, version: int) -> None:
+        """Whoever decided at `version` had seen every earlier decision."""
+        end = next((head.chain for head in reversed(self.heads) if head.version >= version), None)
+        payloads = self.payloads(end)[seen.version : version - 1] if end else []
+        require(
+            not any(map(is_control, payloads)), "version %s was decided on version %s", version, seen.version
         )
 
     def check_write(self, what: str, lease: Lease) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from confluent_kafka import Consumer
 from hash_learner import HashLearner
+from mutants_of_decisions import AnyPlan, BlindDecisions, DeafFollower, TrimsWhatDecisionsNeed
 from parts import Parts
 from processes import SimulatedConsumer, SimulatedReplica
 from senders import Sender
@@ -209,4 +210,8 @@ MUTANTS: Mapping[str, Parts] = {
     "any_snapshot": Parts(follower=AnySnapshot),
     "silent_rewind": Parts(follower=SilentRewind),
     "rest_not_in_kafka": Parts(is_direct=True),
+    "blind_decisions": Parts(server=BlindDecisions),
+    "trims_what_decisions_need": Parts(server=TrimsWhatDecisionsNeed),
+    "deaf_to_decisions": Parts(follower=DeafFollower),
+    "any_plan": Parts(follower=AnyPlan),
 }

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from confluent_kafka import TopicPartition
 from hash_learner import HashLearner, HashSchema
 from history import require
+from operators import learner_of
 from simulated_kafka import TOPIC, SimulatedClient
 from simulated_server import Crashed, SnapshotWire, Wire
 
@@ -136,6 +137,7 @@ class SimulatedReplica:
             world.parts.learner.from_bytes,
             Wire(world),  # type: ignore[arg-type]
             SnapshotWire(world),
+            learner_of,
         )
         self.actor: Actor = world.parts.actor(follower, settings, lambda: world.now)
         self._epoch = 0

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from odl.errors import Unavailable
 from odl.lock import Lease
-from odl.log import CHAIN_START, Append, Appended, Head, Outcome, Slice
+from odl.log import CHAIN_START, Append, Appended, Counters, Head, Outcome, Slice
 from odl.memory import MemoryLog, MemorySnapshots, _State
 from odl.snapshots import Snapshot
 
@@ -56,6 +56,13 @@ class Server(MemoryLog):
         if appended.outcome is Outcome.ACCEPTED and item.payload:
             self._history.entered(before, self._here().head, item.payload)
         return appended
+
+    def append_control(self, payload: bytes, control_id: str, expected: Head, lease: Lease) -> int:
+        before = self._here().head
+        version = super().append_control(payload, control_id, expected, lease)
+        if self._here().head.version > before.version:
+            self._history.entered(before, self._here().head, payload)
+        return version
 
     def backup(self) -> Backup:
         """Everything stored now."""
@@ -134,6 +141,17 @@ class Wire:
             if answer.outcome is not Outcome.ACCEPTED:
                 self._world.landed(answer.outcome.value, item.source)
         return answers
+
+    def append_control(self, payload: bytes, control_id: str, expected: Head, lease: Lease) -> int:
+        def append() -> int:
+            return self._world.server.append_control(payload, control_id, expected, lease)
+
+        version = self._call("append_control", append)
+        self._world.history.check_decision(expected, version)
+        return version
+
+    def counters(self) -> Counters:
+        return self._call("counters", self._world.server.counters)
 
     def read(self, version: int, count: int) -> Slice:
         return self._call("read", lambda: self._world.server.read(version, count))

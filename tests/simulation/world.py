@@ -13,13 +13,14 @@ from typing import Any
 
 from accidents import Accidents
 from history import History
+from operators import Operators
 from parts import Parts
 from processes import SimulatedReplica
 from simulated_kafka import PARTITIONS, SimulatedKafka
 from simulated_server import Crashed, SnapshotWire, Wire
 from verdict import check, settle
 
-from odl.errors import DamagedSnapshot, Fenced, HistoryLost, LogMissing, Unavailable
+from odl.errors import DamagedSnapshot, Fenced, HistoryLost, LogMissing, Superseded, Unavailable
 from odl.snapshotter import save_now
 
 STEPS = 150  # about 100 events: enough for every fault to meet every other within a few hundred seeds
@@ -63,6 +64,7 @@ class World:
         self.replicas = [self.parts.replica(self, f"replica {number}") for number in (1, 2)]
         self._made = len(self.replicas)
         self.accidents = Accidents(self)
+        self.operators = Operators(self)
         self._actions = self._weigh_actions()
 
     def _weigh_actions(self) -> list[Callable[[], None]]:
@@ -81,6 +83,8 @@ class World:
             self.restart,
         ]
         actions = often + [self.sender.feed_kafka] * 4 + seldom
+        if self.dice.random() < 0.5:
+            actions += [self.operators.act]
         # REST straight into the log is promised only for a server that loses nothing.
         if self.is_direct:
             actions += [self.sender.send_unchecked]
@@ -258,7 +262,7 @@ class World:
             self.landed("late twin", name)
             try:
                 call()
-            except (LogMissing, Fenced, ValueError) as error:
+            except (LogMissing, Fenced, Superseded, ValueError) as error:
                 self.say("refused: %s", error)
 
     def go_away(self) -> None:
