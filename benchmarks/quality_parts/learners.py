@@ -1,114 +1,45 @@
 """What learns: this project's learner, what a user could pick instead, and baselines."""
 
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass
-from numbers import Number
 from typing import Any
 
 import numpy as np
-from river import compose, forest, linear_model, multiclass, preprocessing
 
 from hedge_model import HedgeLearner, ModelSpec
 from odl.event import Features, Label, Prediction
+from quality_parts.candidate import Candidate, Choice
+from quality_parts.rivals import VowpalWabbit, adagrad, linear, trees, vowpal_network
 from quality_parts.streams import Stream
+from quality_parts.torch_rivals import DeepRiver, Onn
 
-TREES = 10
-
-
-class Candidate:
-    """Predicts and learns one event at a time. Labels are class names, or numbers."""
-
-    def predict(self, x: Features) -> Prediction | None:
-        """Class -> probability, a number, or None without an opinion."""
-        raise NotImplementedError
-
-    def learn(self, x: Features, y: Label) -> None:
-        """Learn one event."""
-        raise NotImplementedError
-
-    def predict_then_learn(self, x: Features, y: Label) -> Prediction | None:
-        """Both, for a label that is known at once."""
-        prediction = self.predict(x)
-        self.learn(x, y)
-        return prediction
-
-
-@dataclass(frozen=True)
-class Choice:
-    """A learner that can be chosen by name."""
-
-    name: str
-    make: Callable[[Stream], Candidate]
-    is_slow: bool = False  # learns a prefix of the stream only
+# A hedge that never changes its mind.
+UNMOVED: dict[str, Any] = {"beta": 1 - 1e-12, "s": 1e-12}
+DEFAULT = (
+    *("ours", "paper", "vw", "vw-nn", "river-linear", "river-adagrad", "river-arf"),
+    *("majority", "last-label"),
+)
 
 
 class Ours(Candidate):
-    """`HedgeLearner`; everything but task and classes is learned from the stream."""
+    """`HedgeLearner`; everything but task, classes and crosses is learned from the stream."""
 
     def __init__(self, stream: Stream, **settings: Any) -> None:
-        self.learner = HedgeLearner(ModelSpec(task=stream.task, classes=stream.classes, **settings))
+        given = {"task": stream.task, "classes": stream.classes, "crosses": stream.crosses, **settings}
+        self.learner = HedgeLearner(ModelSpec(**given))
         self.predict, self.learn = self.learner.predict_one, self.learner.learn_one  # type: ignore[method-assign]
         self.predict_then_learn = self.learner.prequential_one  # type: ignore[method-assign]
 
 
-def fixed_depth(stream: Stream, hidden_layers: int) -> Ours:
-    """The paper's network with one classifier, at its last layer: all hedge weight is there and stays."""
-    ours = Ours(stream, preset="paper", hidden_layers=hidden_layers, beta=1 - 1e-12, s=1e-12)
-    alpha = ours.learner._state.views["alpha"]
-    alpha[: hidden_layers + 1] = np.eye(hidden_layers + 1)[-1]
+def fixed_depth(stream: Stream, hidden_layers: int, **settings: Any) -> Ours:
+    """A network whose last classifier alone predicts: all hedge weight is there and stays."""
+    ours = Ours(stream, hidden_layers=hidden_layers, **UNMOVED, **settings)
+    weights = ours.learner.weights()
+    weights["alpha"][:] = np.eye(hidden_layers + 1)[-1]
+    ours.learner.set_weights(weights)
     return ours
 
 
-class OfRiver(Candidate):
-    """An estimator of river's behind its own encoding; absent features are what it knows as missing."""
-
-    def __init__(self, model: Any, stream: Stream, scaled: bool) -> None:
-        text = compose.SelectType(str, bool) | preprocessing.OneHotEncoder(drop_zeros=True)
-        numbers = compose.SelectType(Number) | preprocessing.StandardScaler()
-        first = next(iter(stream.examples(1))).x
-        has_text = any(isinstance(value, str | bool) for value in first.values())
-        encoding = numbers + text if has_text else preprocessing.StandardScaler()
-        self._model = encoding | model if scaled else model
-        self._is_regression = stream.task == "regression"
-        self._truth = stream.classes[1] if scaled and stream.task == "binary" else None
-        self._lie = stream.classes[0] if stream.classes else ""
-
-    def predict(self, x: Features) -> Prediction | None:
-        """River's prediction under the stream's class names."""
-        there = {name: value for name, value in x.items() if value is not None}
-        if self._is_regression:
-            return float(self._model.predict_one(there) or 0.0)
-        found: dict[Any, float] = self._model.predict_proba_one(there)
-        if self._truth is None:
-            return found
-        return {self._lie: found.get(False, 0.5), self._truth: found.get(True, 0.5)}
-
-    def learn(self, x: Features, y: Label) -> None:
-        """Learn what is there."""
-        there = {name: value for name, value in x.items() if value is not None}
-        self._model.learn_one(there, y if self._truth is None else y == self._truth)
-
-
-def linear(stream: Stream) -> Candidate:
-    """Standard scaler, one-hot, logistic regression (one against the rest) or linear regression."""
-    if stream.task == "regression":
-        model: Any = preprocessing.TargetStandardScaler(regressor=linear_model.LinearRegression())
-    elif stream.task == "binary":
-        model = linear_model.LogisticRegression()
-    else:
-        model = multiclass.OneVsRestClassifier(linear_model.LogisticRegression())
-    return OfRiver(model, stream, scaled=True)
-
-
-def trees(stream: Stream) -> Candidate:
-    """Adaptive random forest. For regression its leaves are linear models, which want scales and no text."""
-    if stream.task == "regression":
-        return OfRiver(forest.ARFRegressor(n_models=TREES, seed=1), stream, scaled=True)
-    return OfRiver(forest.ARFClassifier(n_models=TREES, seed=1), stream, scaled=False)
-
-
-class BaseRate(Candidate):
+class Majority(Candidate):
     """The label frequencies, hence the majority class; the mean for regression."""
 
     def __init__(self, stream: Stream) -> None:
@@ -156,22 +87,29 @@ def choose(name: str) -> Choice:
     known: dict[str, Choice] = {
         "ours": Choice(name, Ours),
         "paper": Choice(name, lambda stream: Ours(stream, preset="paper")),
+        "vw": Choice(name, VowpalWabbit),
+        "vw-nn": Choice(name, vowpal_network),
         "river-linear": Choice(name, linear),
+        "river-adagrad": Choice(name, adagrad),
         "river-arf": Choice(name, trees, is_slow=True),
-        "base-rate": Choice(name, BaseRate),
+        "majority": Choice(name, Majority),
         "last-label": Choice(name, LastLabel),
+        "deep-river": Choice(name, DeepRiver, is_slow=True),
+        "onn": Choice(name, Onn, is_slow=True),
     }
     kind, _, rest = name.partition(":")
     if name in known:
         return known[name]
+    if kind == "depth" and rest.isdigit():
+        return Choice(name, lambda stream: fixed_depth(stream, int(rest), window=0))
     if kind == "fixed" and rest.isdigit():
-        return Choice(name, lambda stream: fixed_depth(stream, int(rest)))
+        return Choice(name, lambda stream: fixed_depth(stream, int(rest), preset="paper"))
     if kind == "ours" and rest:
         settings = dict(_setting(part) for part in rest.split(","))
         return Choice(name, lambda stream: Ours(stream, **settings))
     raise SystemExit(
-        f"no learner '{name}': there are {', '.join(known)}, fixed:DEPTH (the paper's network of one depth), "
-        "and ours:SETTING=VALUE,… with the settings of ModelSpec"
+        f"no learner '{name}': there are {', '.join(known)}, depth:N (the default's network of one depth), "
+        "fixed:N (the paper's of one depth), and ours:SETTING=VALUE,… with the settings of ModelSpec"
     )
 
 
@@ -183,6 +121,3 @@ def _setting(part: str) -> tuple[str, Any]:
         except ValueError:
             continue
     return name, text
-
-
-DEFAULT = ("ours", "paper", "river-linear", "river-arf", "base-rate", "last-label")

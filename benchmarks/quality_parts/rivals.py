@@ -1,0 +1,116 @@
+"""What a user could pick instead and pip installs with the benchmarks: river and Vowpal Wabbit."""
+
+from numbers import Number
+from typing import Any
+
+from river import compose, forest, linear_model, multiclass, optim, preprocessing
+from vowpalwabbit import Workspace
+
+from odl.event import Features, Label, Prediction
+from quality_parts.candidate import Candidate, crossed
+from quality_parts.streams import Stream
+
+TREES = 10
+ADAGRAD = 0.02  # the rate of river's AdaGrad that did best on the first 120,000 flights
+VOWPAL_BITS = 18  # its own default
+VOWPAL_SYNTAX = str.maketrans(" :|\n\r\t", "______")  # characters with a meaning in its text format
+
+
+class OfRiver(Candidate):
+    """An estimator of river's behind its own encoding; absent features are what it knows as missing."""
+
+    def __init__(self, model: Any, stream: Stream, scaled: bool) -> None:
+        text = compose.SelectType(str, bool) | preprocessing.OneHotEncoder(drop_zeros=True)
+        numbers = compose.SelectType(Number) | preprocessing.StandardScaler()
+        first = next(iter(stream.examples(1))).x
+        has_text = any(isinstance(value, str | bool) for value in first.values())
+        encoding = numbers + text if has_text else preprocessing.StandardScaler()
+        self._model = encoding | model if scaled else model
+        self._crosses = stream.crosses
+        self._is_regression = stream.task == "regression"
+        self._truth = stream.classes[1] if scaled and stream.task == "binary" else None
+        self._lie = stream.classes[0] if stream.classes else ""
+
+    def predict(self, x: Features) -> Prediction | None:
+        """River's prediction under the stream's class names."""
+        there = crossed(x, self._crosses)
+        if self._is_regression:
+            return float(self._model.predict_one(there) or 0.0)
+        found: dict[Any, float] = self._model.predict_proba_one(there)
+        if self._truth is None:
+            return found
+        return {self._lie: found.get(False, 0.5), self._truth: found.get(True, 0.5)}
+
+    def learn(self, x: Features, y: Label) -> None:
+        """Learn what is there."""
+        self._model.learn_one(crossed(x, self._crosses), y if self._truth is None else y == self._truth)
+
+
+def linear(stream: Stream, rate: float | None = None) -> Candidate:
+    """Standard scaler, one-hot, logistic regression (one against the rest) or linear regression: by gradient
+    descent as river has it, or by AdaGrad with this rate."""
+    optimizer = optim.AdaGrad(rate) if rate else None
+    if stream.task == "regression":
+        model: Any = preprocessing.TargetStandardScaler(regressor=linear_model.LinearRegression(optimizer))
+    elif stream.task == "binary":
+        model = linear_model.LogisticRegression(optimizer)
+    else:
+        model = multiclass.OneVsRestClassifier(linear_model.LogisticRegression(optimizer))
+    return OfRiver(model, stream, scaled=True)
+
+
+def adagrad(stream: Stream) -> Candidate:
+    """The same by AdaGrad."""
+    return linear(stream, ADAGRAD)
+
+
+def trees(stream: Stream) -> Candidate:
+    """Adaptive random forest. For regression its leaves are linear models, which want scales and no text."""
+    if stream.task == "regression":
+        return OfRiver(forest.ARFRegressor(n_models=TREES, seed=1), stream, scaled=True)
+    return OfRiver(forest.ARFClassifier(n_models=TREES, seed=1), stream, scaled=False)
+
+
+class VowpalWabbit(Candidate):
+    """Vowpal Wabbit as it comes (adaptive, normalised, invariant steps), fed with text in its format."""
+
+    def __init__(self, stream: Stream, more: str = "") -> None:
+        self._index = {name: k for k, name in enumerate(stream.classes)}
+        self._classes, self._crosses, self._task = stream.classes, stream.crosses, stream.task
+        arguments = {
+            "binary": "--loss_function logistic --link logistic",
+            "multiclass": f"--oaa {len(stream.classes)} --loss_function logistic --probabilities",
+            "regression": "",
+        }[stream.task]
+        self._model = Workspace(f"--quiet --random_seed 1 -b {VOWPAL_BITS} {arguments} {more}")
+
+    def predict(self, x: Features) -> Prediction | None:
+        """Its prediction under the stream's class names."""
+        said: Any = self._model.predict(self._line(x))
+        if self._task == "regression":
+            return float(said)
+        if self._task == "binary":
+            return dict(zip(self._classes, (1.0 - said, said), strict=True))
+        return dict(zip(self._classes, said, strict=True))
+
+    def learn(self, x: Features, y: Label) -> None:
+        """Learn one line of text."""
+        label: float = float(y) if self._task == "regression" else self._index[str(y)] + 1
+        if self._task == "binary":
+            label = 2 * label - 3  # it wants -1 and 1
+        self._model.learn(f"{label} {self._line(x)}")
+
+    def _line(self, x: Features) -> str:
+        numbers, texts = ["|n"], ["|c"]
+        for name, value in crossed(x, self._crosses).items():
+            plain = name.translate(VOWPAL_SYNTAX)
+            if isinstance(value, str | bool):
+                texts.append(f"{plain}={str(value).translate(VOWPAL_SYNTAX)}")
+            else:
+                numbers.append(f"{plain}:{value:.7g}")
+        return " ".join(numbers + texts)
+
+
+def vowpal_network(stream: Stream) -> Candidate:
+    """Vowpal Wabbit with one hidden layer of 20 units."""
+    return VowpalWabbit(stream, "--nn 20")

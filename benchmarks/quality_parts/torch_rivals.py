@@ -1,0 +1,88 @@
+"""Online networks in PyTorch, compared only where somebody has installed them: they bring two gigabytes."""
+
+from typing import Any
+
+import numpy as np
+
+from odl.event import Features, Label, Prediction
+from quality_parts.candidate import Candidate, crossed
+from quality_parts.optional import wanted
+from quality_parts.streams import Stream
+
+WIDTH, LAYERS = 100, 2  # deep-river's network
+HEDGED_LAYERS = 5  # onn's
+
+
+class DeepRiver(Candidate):
+    """deep-river's perceptron of two layers of 100 units behind river's scaler; text is one-hot."""
+
+    def __init__(self, stream: Stream) -> None:
+        if stream.task == "regression":
+            raise SystemExit("deep-river is compared on classes only: choose streams with classes")
+        classification = wanted("deep_river.classification", "deep-river")
+        from river import preprocessing
+
+        network = classification.MultiLayerPerceptron(
+            n_width=WIDTH,
+            n_layers=LAYERS,
+            loss_fn="cross_entropy",
+            optimizer_fn="adam",
+            lr=1e-3,
+            is_class_incremental=True,
+            is_feature_incremental=True,
+        )
+        encoding = preprocessing.OneHotEncoder(drop_zeros=False) if stream.crosses else None
+        scaler = preprocessing.StandardScaler()
+        self._model = encoding | scaler | network if encoding else scaler | network
+        self._crosses = stream.crosses
+
+    def predict(self, x: Features) -> Prediction | None:
+        """Class -> probability."""
+        found: dict[str, float] = self._model.predict_proba_one(crossed(x, self._crosses))
+        return found or None
+
+    def learn(self, x: Features, y: Label) -> None:
+        """One step."""
+        self._model.learn_one(crossed(x, self._crosses), y)
+
+
+class Onn(Candidate):
+    """onn's Hedge Backpropagation on running z-scores of the numbers; it takes no text, and answers with a
+    class and no probability."""
+
+    def __init__(self, stream: Stream) -> None:
+        if stream.task == "regression":
+            raise SystemExit("onn knows classes only: choose streams with classes")
+        first = next(iter(stream.examples(1))).x
+        self._names = [name for name, value in first.items() if not isinstance(value, str | bool)]
+        if not self._names:
+            raise SystemExit(f"onn takes numbers only and '{stream.name}' has none: choose other streams")
+        network = wanted("onn.OnlineNeuralNetwork", "onn")
+        self._model = network.ONN(len(self._names), HEDGED_LAYERS, WIDTH, len(stream.classes))
+        self._classes = stream.classes
+        self._index = {name: k for k, name in enumerate(stream.classes)}
+        self._count = 0
+        self._mean, self._square = np.zeros((2, len(self._names)))
+
+    def predict(self, x: Features) -> Prediction | None:
+        """The class it finds most likely."""
+        return {self._classes[int(self._model.predict(self._inputs(x))[0])]: 1.0}
+
+    def learn(self, x: Features, y: Label) -> None:
+        """One step."""
+        values = self._values(x)
+        self._count += 1
+        gap = values - self._mean
+        self._mean += gap / self._count
+        self._square += gap * (values - self._mean)
+        self._model.partial_fit(self._inputs(x), np.array([self._index[str(y)]]), show_loss=False)
+
+    def _values(self, x: Features) -> Any:
+        given = [x.get(name) for name in self._names]
+        return np.array(
+            [m if v is None else float(v) for v, m in zip(given, self._mean, strict=True)], np.float64
+        )
+
+    def _inputs(self, x: Features) -> Any:
+        spread = np.sqrt(self._square / max(self._count, 1))
+        return ((self._values(x) - self._mean) / np.where(spread > 0, spread, 1.0))[None, :]
