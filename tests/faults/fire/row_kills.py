@@ -1,0 +1,81 @@
+"""R1: kill -9 of a replica, the consumer or Redis at random moments, under load from REST and Kafka."""
+
+import random
+from collections import Counter
+from contextlib import ExitStack
+from pathlib import Path
+
+from apache_kafka import ApacheKafka
+
+from fire.audit import audit
+from fire.cluster import Cluster, wait_until
+from fire.counter import check
+from fire.load import Caller, KafkaSender
+
+VICTIMS = ("replica", "consumer", "redis")
+EVENTS_BETWEEN = (5, 150)  # learned between two kills, so that each meets work under way
+KAFKA_PER_S = 150
+
+
+def kills(
+    seed: int, directory: Path, *, count: int = 6, product: str = "valkey", kafka: str = "embedded"
+) -> Counter[str]:
+    """Feedback by REST is acknowledged by Redis alone (`appendfsync always`). A real Apache Kafka is killed,
+    too; the embedded broker keeps everything in memory."""
+    chance = random.Random(seed)
+    landed: Counter[str] = Counter()
+    kinds = VICTIMS if kafka == "embedded" else (*VICTIMS, "kafka")
+    victims = [kinds[number % len(kinds)] for number in range(count)]
+    chance.shuffle(victims)
+    with Cluster(directory, product, kafka=kafka, snapshot_every=500) as cluster, ExitStack() as senders:
+        cluster.start_consumer()
+        cluster.start_replicas(2)
+        callers = [Caller(cluster.replicas, seed * 100 + number, pause_s=0.002) for number in range(3)]
+        producer = KafkaSender(cluster.broker.bootstrap, seed, rate=KAFKA_PER_S)
+        for sender in (*callers, producer):
+            senders.enter_context(sender)
+        for victim in victims:
+            goal = cluster.version() + chance.randint(*EVENTS_BETWEEN)
+            _wait_for(cluster, goal)
+            _strike(victim, cluster, chance, landed)
+        _wait_for(cluster, cluster.version() + EVENTS_BETWEEN[0])
+        for sender in (*callers, producer):
+            sender.finish()
+        accepted = [
+            *producer.delivered,
+            *(event_id for caller in callers for event_id in caller.acknowledged),
+        ]
+        _wait_for(cluster, len(set(accepted)))
+        audit(cluster, accepted)
+        violations = check(operation for caller in callers for operation in caller.history)
+        assert not violations, violations[:5]
+        counts = sum((caller.counts for caller in callers), Counter(producer.counts))
+    landed["events"] = len(set(accepted))
+    return landed + counts
+
+
+def _wait_for(cluster: Cluster, version: int) -> None:
+    """Until the log is there and everybody serves, what ended at its start being started again."""
+
+    def is_there() -> bool:
+        cluster.supervise()
+        return cluster.version() >= version and all(replica.url for replica in cluster.replicas)
+
+    wait_until(is_there, f"version {version} under load")
+
+
+def _strike(victim: str, cluster: Cluster, chance: random.Random, landed: Counter[str]) -> None:
+    """Kill one and start it again."""
+    if victim == "redis":
+        cluster.redis.kill()
+        cluster.redis.start()
+        landed["redis killed"] += 1
+    elif victim == "kafka":
+        assert isinstance(cluster.broker, ApacheKafka)
+        cluster.broker.kill()
+        cluster.broker.start()
+        landed["kafka killed"] += 1
+    else:
+        chosen = chance.choice(cluster.consumers if victim == "consumer" else cluster.replicas)
+        landed[f"{victim} killed"] += chosen.kill()
+        cluster.supervise()
