@@ -6,6 +6,14 @@ import sys
 from pathlib import Path
 
 from odl.cli.options import add_connection_options, kafka_brokers, model_config, redis_url
+from odl.errors import Misconfigured
+
+SECURITY = {  # option -> what its file holds
+    "tokens": "digests of the bearer tokens that requests must carry",
+    "tls_cert": "certificate for HTTPS",
+    "tls_key": "its key",
+    "tls_client_ca": "authority whose certificates clients must have",
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,21 +36,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Serve until SIGTERM or Ctrl-C."""
     config, redis, kafka = model_config(args), redis_url(args), kafka_brokers(args)
+    tokens, *tls_files = (getattr(args, name) or os.environ.get(f"ODL_{name.upper()}") for name in SECURITY)
     if args.server == "seldon":
-        serve_with_seldon_core(args, redis, kafka)
+        if any(tls_files):
+            raise Misconfigured(
+                "expected no certificate with --server seldon, which serves plain HTTP only: end TLS in front "
+                "of it, or use --server fast"
+            )
+        serve_with_seldon_core(args, redis, kafka, tokens)
     from seldon.access import load_tokens
     from seldon.server import serve
     from seldon.tls import tls_of
 
-    tokens, *tls_files = (
-        getattr(args, option) or os.environ.get(variable)
-        for option, variable in (
-            ("tokens", "ODL_TOKENS"),
-            ("tls_cert", "ODL_TLS_CERT"),
-            ("tls_key", "ODL_TLS_KEY"),
-            ("tls_client_ca", "ODL_TLS_CLIENT_CA"),
-        )
-    )
     return serve(
         config,
         redis_url=redis,
@@ -57,16 +62,14 @@ def run(args: argparse.Namespace) -> int:
 
 def add_security_options(parser: argparse.ArgumentParser) -> None:
     """Files with tokens, keys and certificates; see SECURITY.md."""
-    for option, help_text in (
-        ("--tokens", "digests of the bearer tokens that requests must carry; else ODL_TOKENS"),
-        ("--tls-cert", "certificate for HTTPS; else ODL_TLS_CERT"),
-        ("--tls-key", "its key; else ODL_TLS_KEY"),
-        ("--tls-client-ca", "authority whose certificates clients must have; else ODL_TLS_CLIENT_CA"),
-    ):
-        parser.add_argument(option, metavar="FILE", help=help_text)
+    for name, meaning in SECURITY.items():
+        option, variable = f"--{name.replace('_', '-')}", f"ODL_{name.upper()}"
+        parser.add_argument(option, metavar="FILE", help=f"{meaning}; else {variable}")
 
 
-def serve_with_seldon_core(args: argparse.Namespace, redis: str, kafka: str | None) -> None:
+def serve_with_seldon_core(
+    args: argparse.Namespace, redis: str, kafka: str | None, tokens: str | None
+) -> None:
     """Become `seldon-core-microservice`; it takes its settings from the environment."""
     environment = dict(
         os.environ, ODL_REDIS=redis, ODL_MODEL=str(Path(args.model or os.environ["ODL_MODEL"]).resolve())
@@ -74,6 +77,8 @@ def serve_with_seldon_core(args: argparse.Namespace, redis: str, kafka: str | No
     environment.setdefault("GRPC_WORKERS", "0")  # with workers of its own, SIGTERM would hang for ever
     if kafka:
         environment["ODL_KAFKA"] = kafka
+    if tokens:
+        environment["ODL_TOKENS"] = str(Path(tokens).resolve())
     command = str(Path(sys.executable).parent / "seldon-core-microservice")
     arguments = ["seldon.model.OdlModel", "--service-type", "MODEL", "--http-port", str(args.port)]
     os.execve(command, [command, *arguments], environment)

@@ -8,6 +8,7 @@ import pytest
 from certificates import Certificate
 from secured_replica import X, running
 
+from odl.cli import main
 from odl.errors import Misconfigured
 from seldon.tls import Tls, tls_of
 
@@ -57,3 +58,18 @@ def test_settings_that_do_not_fit_are_refused(
     (tmp_path / "empty").write_text("")
     with pytest.raises(Misconfigured, match="in PEM, received"):
         Tls(localhost.cert, localhost.key, tmp_path / "empty")
+
+
+def test_seldon_core_cannot_have_a_certificate_and_says_so(
+    model_file: Path, localhost: Certificate, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = [
+        "--model",
+        str(model_file),
+        "--redis",
+        "redis://127.0.0.1:1",
+        "--tls-cert",
+        str(localhost.cert),
+    ]
+    assert main(["serve", "--server", "seldon", *arguments]) == 2
+    assert "plain HTTP only" in capsys.readouterr().err
