@@ -47,7 +47,8 @@ def elsewhere(snapshot: Snapshot) -> HistoryLost:
     """The error of saving what the log does not lead to."""
     return HistoryLost(
         f"snapshot of version {snapshot.version}: the log does not hold that version with chain "
-        f"{snapshot.chain[:12]} (trimmed, or a lost branch), or has a control entry after it: save the newest"
+        f"{snapshot.chain[:12]} (trimmed, or a lost branch), or has a control entry after it; "
+        "save the newest version instead"
     )
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from odl.errors import Fenced, LogMissing, Superseded
+from odl.errors import Fenced, HistoryLost, LogMissing, Superseded
 from odl.lock import Lease
 from odl.log import Append, Entry, Head, Log, next_chain
 from odl.snapshots import Snapshot
@@ -148,3 +148,17 @@ def test_snapshots_from_before_the_newest_control_entry_do_not_allow_trimming(
     for version in (201, 202):
         save(log_storage, version, lease)
     assert log.trim(201, "fold", lease) > 0
+
+
+def test_snapshots_from_before_the_newest_control_entry_are_not_saved(
+    log_storage: Any, log: Log, lease: Lease
+) -> None:
+    """They would push out those from which the entry can be followed."""
+    rest(log, "a", "b", "c")
+    save(log_storage, 2, lease)
+    log.append_control(PAYLOAD, "control:1", log.head(), lease)
+    with pytest.raises(HistoryLost, match="a control entry after it"):
+        save(log_storage, 3, lease)
+    rest(log, "d")
+    save(log_storage, 4, lease)
+    assert [snapshot.version for snapshot in log_storage.snapshots.list()] == [4, 2]
