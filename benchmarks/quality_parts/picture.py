@@ -10,7 +10,7 @@ PANELS = {"accuracy": "accuracy", "log_loss": "log-loss (less is better)"}
 
 
 def draw(path: Path, results: Results) -> None:
-    """Accuracy and log-loss of every learner that learned as much as ours, as the kind that `path` ends in."""
+    """Accuracy and log-loss of every learner that learned as much as ours, in the format of `path`."""
     import matplotlib
 
     matplotlib.use("Agg")

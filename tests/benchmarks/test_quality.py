@@ -1,5 +1,6 @@
 """The quality benchmark scores what it says it scores."""
 
+import importlib.util
 import json
 import sys
 from collections.abc import Iterator
@@ -143,9 +144,9 @@ def test_it_writes_every_figure_as_json(
     assert report["summary"]["river-arf"]["accuracy_of_ours"] == signs["ours"]["prefix"]["accuracy"]
     assert report["summary"]["ours"]["us_over_ours"] == 1.0
     assert report["summary"]["ours"]["first"] == signs["ours"]["first"]
-    header, *_ = (tmp_path / "table.md").read_text().splitlines()
+    header, *_ = table.read_text().splitlines()
     assert header == f"| stream | events | {' | '.join(learners)} |"
-    assert (tmp_path / "all.png").read_bytes().startswith(b"\x89PNG")
+    assert picture.read_bytes().startswith(b"\x89PNG")
     assert "calibration" in capsys.readouterr().out
 
 
@@ -184,13 +185,11 @@ def test_every_learner_gets_the_same_combinations_of_fields() -> None:
 
 
 def test_vowpal_wabbit_learns_names_with_its_own_syntax_in_them() -> None:
-    examples = [
-        Example({"a b": f"{'x|:'[i % 3]} y", "n:1": 1.0}, "no|"[i % 3 == 0 :][:2], i, i) for i in range(9)
-    ]
-    classes = tuple(sorted({str(example.y) for example in examples}))
-    odd = Stream("odd", "binary", classes, 9, "made", lambda count: iter(examples[:count]))
+    pairs = [("x y", "no|"), ("z:y", "n o"), ("z|y", "n o")]
+    examples = [Example({"a b": text, "n:1": 1.0}, y, at, at) for at, (text, y) in enumerate(pairs)]
+    odd = Stream("odd", "binary", ("n o", "no|"), 3, "made", lambda count: iter(examples[:count]))
     model = VowpalWabbit(odd)
-    for example in examples * 60:
+    for example in examples * 200:
         model.learn(example.x, example.y)
     for example in examples:
         prediction = model.predict(example.x)
@@ -198,12 +197,12 @@ def test_vowpal_wabbit_learns_names_with_its_own_syntax_in_them() -> None:
         assert prediction[str(example.y)] > 0.7
 
 
-@pytest.mark.parametrize(("name", "package"), [("deep-river", "deep-river"), ("onn", "onn")])
-def test_a_learner_that_is_not_installed_says_what_to_install(name: str, package: str) -> None:
-    try:
+@pytest.mark.parametrize(("name", "module"), [("deep-river", "deep_river"), ("onn", "onn")])
+def test_a_learner_that_is_not_installed_says_what_to_install(name: str, module: str) -> None:
+    if importlib.util.find_spec(module):
+        pytest.skip(f"{name} is installed here")
+    with pytest.raises(SystemExit, match=f"pip install '{name}'"):
         choose(name).make(all_streams()["cancer"])
-    except SystemExit as refusal:
-        assert f"pip install '{package}'" in str(refusal)
 
 
 def test_a_set_of_keel_is_each_row_once_or_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
