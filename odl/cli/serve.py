@@ -40,8 +40,8 @@ def run(args: argparse.Namespace) -> int:
     if args.server == "seldon":
         if any(tls_files):
             raise Misconfigured(
-                "expected no certificate with --server seldon, which serves plain HTTP only: end TLS in front "
-                "of it, or use --server fast"
+                "expected no certificate with --server seldon, which serves plain HTTP only: end TLS in "
+                "front of it, or use --server fast"
             )
         serve_with_seldon_core(args, redis, kafka, tokens)
     from seldon.access import load_tokens
