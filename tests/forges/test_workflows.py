@@ -1,4 +1,4 @@
-"""The forges' files call targets, commands and options that exist, from pinned actions, without our secrets."""
+"""The forges' files call targets, commands and options that exist, from pinned actions, without secrets."""
 
 import argparse
 import importlib
