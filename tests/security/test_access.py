@@ -2,12 +2,15 @@
 
 import hashlib
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from odl.errors import InvalidEvent, Misconfigured
 from seldon.access import TOKENS_MAX, Scope, load_tokens, parse_tokens, token_digest
-from seldon.guard import Guard
+from seldon.app import App
+from seldon.guard import _OPENABLE, _SCOPES, MODELS, Guard
 
 FILE = f"""
 # who         digest
@@ -133,3 +136,18 @@ def test_a_token_with_a_name_says_who_it_is_whatever_the_sender_says() -> None:
     guard = Guard(parse_tokens(FILE))
     assert guard.client({"authorization": "Bearer f-token", "x-client-id": "clinic"}) == "shop"
     assert guard.client({"authorization": "Bearer p-token", "x-client-id": "clinic"}) == "clinic"
+
+
+def test_every_route_of_the_server_has_a_stated_need() -> None:
+    """Who adds a route says in `seldon.guard` what it needs; otherwise it is closed to all but admin."""
+    replica = SimpleNamespace(fold_id="f", schema=None)
+    service: Any = SimpleNamespace(
+        name="m", guard=Guard(), replica=replica, plane=None, task="binary", fields={}, classes=()
+    )
+    app = App(service)
+    try:
+        for path in app._routes:
+            group = path in _OPENABLE or path.startswith(MODELS)
+            assert group or path in _SCOPES, f"{path} is not in seldon/guard.py"
+    finally:
+        app.close()
