@@ -124,14 +124,8 @@ def test_it_writes_every_figure_as_json(
     files: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "made" / "quality.json"
-    written = [
-        "--json",
-        str(out),
-        "--markdown",
-        str(tmp_path / "table.md"),
-        "--picture",
-        str(tmp_path / "all.png"),
-    ]
+    table, picture = tmp_path / "table.md", tmp_path / "all.png"
+    written = ["--json", str(out), "--markdown", str(table), "--picture", str(picture)]
     arguments = ["--data", *map(str, files), "--slow-max", "100", *written]
     learners = ["ours", "majority", "river-arf", "ours:hidden_layers=1,width=16"]
     monkeypatch.setattr(sys, "argv", ["quality.py", *arguments, "--learners", *learners])
