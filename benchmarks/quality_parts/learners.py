@@ -8,7 +8,7 @@ import numpy as np
 from hedge_model import HedgeLearner, ModelSpec
 from odl.event import Features, Label, Prediction
 from quality_parts.candidate import Candidate, Choice
-from quality_parts.rivals import VowpalWabbit, adagrad, linear, trees, vowpal_network
+from quality_parts.rivals import VowpalWabbit, adagrad, forest_of, linear, patches_of, vowpal_network
 from quality_parts.streams import Stream
 from quality_parts.torch_rivals import DeepRiver, Onn
 
@@ -91,7 +91,8 @@ def choose(name: str) -> Choice:
         "vw-nn": Choice(name, vowpal_network),
         "river-linear": Choice(name, linear),
         "river-adagrad": Choice(name, adagrad),
-        "river-arf": Choice(name, trees, is_slow=True),
+        "river-arf": Choice(name, forest_of, is_slow=True),
+        "river-srp": Choice(name, patches_of, is_slow=True),
         "majority": Choice(name, Majority),
         "last-label": Choice(name, LastLabel),
         "deep-river": Choice(name, DeepRiver, is_slow=True),
@@ -104,12 +105,16 @@ def choose(name: str) -> Choice:
         return Choice(name, lambda stream: fixed_depth(stream, int(rest), window=0))
     if kind == "fixed" and rest.isdigit():
         return Choice(name, lambda stream: fixed_depth(stream, int(rest), preset="paper"))
+    if kind in ("river-arf", "river-srp") and rest.isdigit():
+        make = forest_of if kind == "river-arf" else patches_of
+        return Choice(name, lambda stream: make(stream, int(rest)), is_slow=True)
     if kind == "ours" and rest:
         settings = dict(_setting(part) for part in rest.split(","))
         return Choice(name, lambda stream: Ours(stream, **settings))
     raise SystemExit(
         f"no learner '{name}': there are {', '.join(known)}, depth:N (the default's network of one depth), "
-        "fixed:N (the paper's of one depth), and ours:SETTING=VALUE,… with the settings of ModelSpec"
+        "fixed:N (the paper's of one depth), river-arf:TREES, river-srp:TREES, and ours:SETTING=VALUE,… with "
+        "the settings of ModelSpec"
     )
 
 

@@ -3,14 +3,14 @@
 from numbers import Number
 from typing import Any
 
-from river import compose, forest, linear_model, multiclass, optim, preprocessing
+from river import compose, ensemble, forest, linear_model, multiclass, optim, preprocessing
 from vowpalwabbit import Workspace
 
 from odl.event import Features, Label, Prediction
 from quality_parts.candidate import Candidate, crossed
 from quality_parts.streams import Stream
 
-TREES = 10
+TREES = 10  # unless the name says how many
 ADAGRAD = 0.02  # the rate of river's AdaGrad that did best on the first 120,000 flights
 VOWPAL_BITS = 18  # its own default
 VOWPAL_SYNTAX = str.maketrans(" :|\n\r\t", "______")  # characters with a meaning in its text format
@@ -64,11 +64,18 @@ def adagrad(stream: Stream) -> Candidate:
     return linear(stream, ADAGRAD)
 
 
-def trees(stream: Stream) -> Candidate:
+def forest_of(stream: Stream, count: int = TREES) -> Candidate:
     """Adaptive random forest. For regression its leaves are linear models, which want scales and no text."""
     if stream.task == "regression":
-        return OfRiver(forest.ARFRegressor(n_models=TREES, seed=1), stream, scaled=True)
-    return OfRiver(forest.ARFClassifier(n_models=TREES, seed=1), stream, scaled=False)
+        return OfRiver(forest.ARFRegressor(n_models=count, seed=1), stream, scaled=True)
+    return OfRiver(forest.ARFClassifier(n_models=count, seed=1), stream, scaled=False)
+
+
+def patches_of(stream: Stream, count: int = TREES) -> Candidate:
+    """Streaming random patches: trees on random parts of the fields and of the events."""
+    if stream.task == "regression":
+        return OfRiver(ensemble.SRPRegressor(n_models=count, seed=1), stream, scaled=True)
+    return OfRiver(ensemble.SRPClassifier(n_models=count, seed=1), stream, scaled=False)
 
 
 class VowpalWabbit(Candidate):

@@ -93,7 +93,7 @@ def test_a_fixed_depth_learns_and_stays_at_its_depth(name: str) -> None:
 
 @pytest.mark.parametrize("stream", all_streams().values(), ids=lambda stream: stream.name)
 def test_every_learner_takes_every_stream(stream: Stream) -> None:
-    for name in DEFAULT:
+    for name in (*DEFAULT, "river-srp:3"):
         tally = Tally(stream.classes)
         for prediction, y, _ in quality.fold(choose(name).make(stream), stream.examples(20)):
             tally.update(prediction, y)
