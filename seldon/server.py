@@ -117,16 +117,17 @@ def serve(
 
 
 def _leave_behind(deadline: Deadline) -> None:
-    """End the process if threads that it would wait for are beyond the deadline: a server that does not
-    answer holds them for as long as its timeout. Nothing that they do was acknowledged."""
+    """End the process at the deadline, as it is: threads that wait for a server which does not answer would
+    hold it for as long as their timeouts, and so would that server's client. Nothing that they do was
+    acknowledged."""
     threads = [
         each for each in threading.enumerate() if not each.daemon and each is not threading.current_thread()
     ]
     for thread in threads:
         thread.join(deadline.left_s())
     late = sum(thread.is_alive() for thread in threads)
-    if late:
-        logger.warning("leaving while %d threads wait for Redis or Kafka", late)
+    if late or deadline.is_over:
+        logger.warning("leaving at the deadline; %d threads wait for Redis or Kafka", late)
         logging.shutdown()
         os._exit(0)
 

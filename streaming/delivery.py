@@ -19,6 +19,7 @@ POLL_S = 0.1
 LINGER_MS = 0  # sent at once; what arrives while requests are under way shares the next batch
 MESSAGE_BYTES_MAX = 100 << 20  # Kafka decides by its topic's limit, not the client by a default of 1 MB
 FLUSH_TIMEOUT_S = 5.0
+PURGED_S = 0.5  # no server is asked for that
 MARGIN_S = 2.0  # the client looks for messages that have timed out once a second
 
 
@@ -131,7 +132,7 @@ class Delivery:
         self._poller.join(timeout_s)
         self._producer.flush(timeout_s)
         self._producer.purge()
-        self._producer.flush(timeout_s)  # tells those whose messages were purged
+        self._producer.flush(min(timeout_s, PURGED_S))  # tells those whose messages were purged
 
     def __enter__(self) -> Self:
         return self
