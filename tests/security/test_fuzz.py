@@ -24,7 +24,7 @@ def test_five_thousand_requests_break_nothing() -> None:
     found = fuzz.main(SEED, COUNT)
     refused = sum(count for status, count in found.statuses.items() if 400 <= status < 500)
     # Most are refused, and enough get through for the version to be a witness.
-    assert refused > COUNT / 3 and found.statuses[200] > COUNT / 10 and found.accepted > 100
+    assert refused > COUNT / 3 and found.statuses[200] > COUNT / 20 and found.accepted > 50
     assert sum(found.statuses.values()) == COUNT
 
 

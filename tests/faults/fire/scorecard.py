@@ -14,6 +14,7 @@ from fire import row_kills, row_order, row_outages, row_pauses, row_poison, row_
 from fire.redis_server import binary_of
 
 SIMULATION = Path(__file__).parent.parent.parent / "simulation" / "run.py"
+FUZZ = Path(__file__).parent.parent.parent / "security" / "fuzz.py"
 SIMULATED_RUNS = 2_000  # a round of R3
 
 Round = Callable[..., Counter[str]]
@@ -43,6 +44,15 @@ def simulate(seed: int, directory: Path, *, runs: int = SIMULATED_RUNS) -> Count
     (directory / "simulation.txt").write_text(done.stdout + done.stderr)
     assert done.returncode == 0, (done.stdout + done.stderr)[-4_000:]
     return Counter({"worlds": runs})
+
+
+def fuzz(seed: int, directory: Path, *, count: int) -> Counter[str]:
+    """R19: so many fuzzed requests to a replica."""
+    command = [sys.executable, str(FUZZ), "--seed", str(seed), "--count", str(count)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    (directory / "fuzz.txt").write_text(done.stdout + done.stderr)
+    assert done.returncode == 0, (done.stdout + done.stderr)[-4_000:]
+    return Counter({"requests": count})
 
 
 ROWS: dict[str, Row] = {
@@ -107,6 +117,14 @@ ROWS: dict[str, Row] = {
         1_000_000,
         commit={"events": 2_000},
         long={"events": 20_000},
+    ),
+    "R19": Row(
+        "fuzzed HTTP requests",
+        fuzz,
+        ("requests",),
+        100_000,
+        commit={"count": 5_000},  # which tests/security runs
+        long={"count": 10_000},
     ),
     "R20": Row(
         "cold starts at once",
