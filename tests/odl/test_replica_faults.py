@@ -65,7 +65,8 @@ class World:
         captured = capture(follower)
         lease = self.lock.acquire("test", 60_000)
         if lease and captured.version:
-            with contextlib.suppress(HistoryLost):  # this replica does not know yet that it is on a lost branch
+            # This replica may not know yet that it is on a lost branch.
+            with contextlib.suppress(HistoryLost):
                 self.snapshots.save(describe(captured, HashLearner.from_bytes), captured.data, lease)
         if lease:
             self.lock.release(lease)
