@@ -71,6 +71,11 @@ def serve_with_seldon_core(
     args: argparse.Namespace, redis: str, kafka: str | None, tokens: str | None
 ) -> None:
     """Become `seldon-core-microservice`; it takes its settings from the environment."""
+    if args.grpc_port is not None:
+        raise Misconfigured(
+            "expected --grpc-port with our server alone: under --server seldon set GRPC_WORKERS=1 and "
+            "PREDICTIVE_UNIT_GRPC_SERVICE_PORT, and know that it does not end by SIGTERM then"
+        )
     environment = dict(
         os.environ, ODL_REDIS=redis, ODL_MODEL=str(Path(args.model or os.environ["ODL_MODEL"]).resolve())
     )
