@@ -14,6 +14,7 @@ import sys
 import time
 import traceback
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -40,7 +41,9 @@ class Progress:
 class Soak:
     """The state of all rows, kept in a file after every round."""
 
-    def __init__(self, directory: Path, console: Console) -> None:
+    def __init__(self, directory: Path, console: Console, play: Callable[..., Counter[str]] = play) -> None:
+        """`play`: one round; what landed."""
+        self._play = play
         self.directory = directory
         self.path = directory / "state.json"
         self.console = console
@@ -58,7 +61,7 @@ class Soak:
         shutil.rmtree(files, ignore_errors=True)
         began = time.monotonic()
         try:
-            landed = play(name, seed, files, long=True)
+            landed = self._play(name, seed, files, long=True)
         except Exception as error:  # noqa: BLE001 - a finding, shown with its seed
             told = "".join(traceback.format_exception(error))
             progress.failures.append({"seed": seed, "error": told})
