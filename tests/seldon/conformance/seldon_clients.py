@@ -120,9 +120,8 @@ def wrapper() -> dict[str, Any]:
     requests = {
         "not finite": ("/predict", '{"data":{"ndarray":[[1,NaN]]}}'),
         "tensor that does not fit": ("/predict", '{"data":{"tensor":{"shape":[2,2],"values":[1,2,3]}}}'),
-        "tensor of another shape": ("/predict", '{"data":{"tensor":{"shape":[1,4],"values":[1,2,3,4]}}}'),
         "empty feedback": ("/send-feedback", "{}"),
-        "integers": ("/predict", '{"data":{"ndarray":[[1]]}}'),
+        "reward alone": ("/send-feedback", '{"request":{"data":{"ndarray":[[1]]}},"reward":1}'),
         "nowhere": ("/nowhere", "{}"),
     }
     done = {}

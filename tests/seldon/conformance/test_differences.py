@@ -91,7 +91,7 @@ def test_difference_what_seldons_wrapper_makes_of_bad_requests_to_a_plain_class(
     answers: dict[str, Any], fronts: Any
 ) -> None:
     wrapper = answers["wrapper"]
-    assert wrapper["empty feedback"]["status"] == 200
+    assert wrapper["empty feedback"]["status"] == wrapper["reward alone"]["status"] == 200
     assert wrapper["tensor that does not fit"]["status"] == 500
     assert (
         wrapper["not finite"]["status"] == 200 and "NaN" in wrapper["not finite"]["text"]
