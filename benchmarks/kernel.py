@@ -143,11 +143,13 @@ def memory_bound(weights: int) -> float:
 def steps() -> dict[str, float]:
     """Learn steps."""
     default, paper = Case(), Case(preset="paper")
-    plain = Case(preset="paper", hidden_layers=5, ramps=16)
+    plain = Case(preset="paper", hidden_layers=3, ramps=16)
+    network = Case(window=0)
     small = Case(preset="paper", hidden_layers=5)
     figures = {
-        "default 5x100, us": default.bare(),
+        "default 3x100, us": default.bare(),
         "plain SGD, same shapes, us": plain.bare(),
+        "default without experts, us": network.bare(),
         "paper 20x100, us": paper.bare(),
         "paper 5x100, us": small.bare(),
         "default: learn_many, us": default.many(),
@@ -157,11 +159,16 @@ def steps() -> dict[str, float]:
         "paper 20x100: memory bound, us": memory_bound(_weights(paper)),
     }
     for over, under, name in (
-        ("default 5x100, us", "plain SGD, same shapes, us", "default over plain SGD (goal 2)"),
-        ("default 5x100, us", "default: memory bound, us", "default over memory bound (goal 2.5)"),
+        ("default 3x100, us", "plain SGD, same shapes, us", "default over plain SGD (goal 2)"),
+        ("default 3x100, us", "default without experts, us", "default over its network alone"),
+        (
+            "default without experts, us",
+            "default: memory bound, us",
+            "its network over memory bound (goal 2.5)",
+        ),
         ("paper 20x100, us", "paper 20x100: memory bound, us", "paper 20x100 over memory bound (goal 2.5)"),
-        ("default: learn_many, us", "default 5x100, us", "learn_many over bare loop (goal 1.1)"),
-        ("default: learn_one(dict of 28), us", "default 5x100, us", "learn_one over kernel (goal 2)"),
+        ("default: learn_many, us", "default 3x100, us", "learn_many over bare loop (goal 1.1)"),
+        ("default: learn_one(dict of 28), us", "default 3x100, us", "learn_one over kernel (goal 2)"),
     ):
         figures[name] = figures[over] / figures[under]
     return figures

@@ -8,9 +8,10 @@ import numba
 import numpy as np
 
 from hedge_model.learner import HedgeLearner
-from hedge_model.spec import ModelSpec
+from hedge_model.spec import FieldKind, ModelSpec
 
-GOLDEN = "17a8f1b433d0db263a29d99d7181247de7d120fe0d730ddb0559f2be6a8dabb1"  # of kernel revision 3
+GOLDEN = "01d0dd009b8cc525fdf24d3e8b04742078c9e0c988b7652b5def056560141ac4"  # of kernel revision 3
+NUMBERS: dict[str, FieldKind] = {name: "number" for name in ("a", "b")}
 EVENTS = 300  # so that the window of 250 is full and goes round
 
 
@@ -35,14 +36,18 @@ def golden_digest() -> str:
     digest = hashlib.sha256()
     for spec in (
         ModelSpec(hidden_layers=3, width=20, hash_bits=6, window=250, crosses=(("city", "wet"),), seed=7),
+        ModelSpec(hidden_layers=2, width=20, window=250, fields=NUMBERS, seed=7),
         ModelSpec(hidden_layers=2, width=20, hash_bits=6, preset="g16", seed=7),
         ModelSpec(hidden_layers=4, width=20, hash_bits=6, preset="paper", seed=7),
         ModelSpec(hidden_layers=2, width=20, hash_bits=6, window=250, task="regression", seed=7),
+        ModelSpec(hidden_layers=2, width=20, window=250, task="regression", fields=NUMBERS, seed=7),
     ):
         learner = HedgeLearner(spec)
         for number in range(EVENTS):
             x, y = _event(number)
             label = y if spec.task == "regression" else ("low", "middle", "high")[int(y) % 3]
+            if spec.fields is not None:  # as many categories as numbers are another arithmetic than numbers
+                x = {name: x[name] for name in spec.fields}
             learner.predict_one(x)
             predicted = learner.prequential_one(x, label, 1.0 + number % 2)
             values = list(predicted.values()) if isinstance(predicted, dict) else [predicted]

@@ -27,6 +27,7 @@ import numpy.typing as npt
 
 LANES = 16  # float32 numbers in the widest vector (AVX-512)
 CACHE_LINE_BYTES = 64
+BLOCK = 4 * LANES  # events whose distances are taken side by side
 TARGET_SUMS = 3  # of a regression: Σ 1, Σ y, Σ y²
 
 Floats: TypeAlias = npt.NDArray[np.float32]
@@ -87,10 +88,11 @@ class Arrays(ABC):
         }
 
     def enlarged(self, old: dict[str, Floats]) -> Floats:
-        """A buffer with the contents of smaller arrays; zero where they had nothing."""
+        """A buffer with the contents of other arrays, as far as there is room; else zero."""
         buffer = self.allocate()
         for name, view in self.views(buffer).items():
-            view[tuple(slice(length) for length in old[name].shape)] = old[name]
+            common = tuple(slice(min(pair)) for pair in zip(view.shape, old[name].shape, strict=True))
+            view[common] = old[name][common]
         return buffer
 
 
@@ -130,27 +132,35 @@ class Memory(Arrays):
     numbers: int  # dimensions of an event's point that come from numbers
     kinds: int  # … from categories
     regression: bool  # remembers targets, not classes
-    classes: int  # C
+    classes: int  # C; 1 for a regression
     experts: int  # depths and the others
+    fields: int  # number fields
+    categorical: bool  # categories decide: a linear expert in the place of the last events
 
     @property
-    def stride(self) -> int:
-        """The window padded to whole blocks of four vectors."""
-        return -(-self.window // (4 * LANES)) * 4 * LANES
+    def blocks(self) -> int:
+        """The window in whole blocks of events."""
+        return -(-self.window // BLOCK)
 
     @cached_property
     def shapes(self) -> dict[str, Shape]:
-        """Name -> shape with padded rows, in buffer order. Events stand in lanes, a dimension in a row."""
+        """Name -> shape with padded rows, in buffer order. Events stand in lanes, 64 in a block, so that a
+        scan of all of them is one pass through memory."""
         classes = self.classes if self.window and not self.regression else 0
+        linear = self.classes if self.window and self.categorical else 0
         groups = TARGET_SUMS if self.window and self.regression else classes
         return {
-            "ring": (self.numbers + self.kinds if self.window else 0, self.stride),  # points, by slot
-            "ring_label": (self.stride,),  # class index, or standardised target
+            "ring": (self.blocks, self.numbers, BLOCK),  # points: [slot // 64, dimension, slot % 64]
+            "ring_kind": (self.blocks, self.kinds, BLOCK),  # category rows
+            "ring_label": (self.blocks * BLOCK,),  # class index, or standardised target
             "distance_weight": (padded(self.numbers) if self.window else 0,),  # of each number's square
             "group_count": (padded(groups),),  # events of each class; or Σ 1, Σ y, Σ y²
             "group_sum": (groups, padded(self.numbers)),  # Σ point of each class; or Σ x, Σ xy, Σ x²
             "last_count": (classes, padded(classes)),  # [last label, label]: how often one followed the other
             "expert_weight": (padded(self.experts) if self.window else 0,),
+            "linear": (linear, padded(self.fields)),  # the linear expert: by class, on z-scores
+            "linear_square": (linear, padded(self.fields)),  # sums of its squared gradients
+            "linear_bias": (padded(linear),),
         }
 
 

@@ -47,7 +47,9 @@ class HedgeNetwork(keras.Model):  # type: ignore[misc]  # Keras is published wit
     `hedge_fold` are the online learner's own step, one event at a time.
     """
 
-    def __init__(self, spec: ModelSpec, n_inputs: int, n_outputs: int, **kwargs: Any) -> None:
+    def __init__(
+        self, spec: ModelSpec, n_inputs: int, n_outputs: int, n_rows: int = 0, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         if n_inputs < 0 or n_outputs < 1 or (spec.task == "regression" and n_outputs != 1):
             raise ValueError(
@@ -55,6 +57,7 @@ class HedgeNetwork(keras.Model):  # type: ignore[misc]  # Keras is published wit
                 f"received {n_inputs} and {n_outputs} for task '{spec.task}'"
             )
         self.spec, self.n_inputs, self.n_outputs = spec, n_inputs, n_outputs
+        self.n_rows = n_rows  # of the inputs, the last, where categories have steps of their own
         depths = range(1, spec.hidden_layers + 1)
         self.hidden = [self._dense(f"hidden_{depth}", spec.width, seed=depth) for depth in depths]
         self.heads = [self._dense("head_0", n_outputs, seed=None)]
@@ -71,6 +74,7 @@ class HedgeNetwork(keras.Model):  # type: ignore[misc]  # Keras is published wit
                 learning_rate=spec.learning_rate,
                 fast_start=spec.fast_start,
                 decay=spec.decay,
+                n_rows=n_rows,
                 dtype=self.dtype_policy,
             )
         self.build((None, n_inputs))
@@ -104,7 +108,7 @@ class HedgeNetwork(keras.Model):  # type: ignore[misc]  # Keras is published wit
 
     def get_config(self) -> dict[str, Any]:
         """Plain types, from which `from_config` makes the same network."""
-        sizes = {"n_inputs": self.n_inputs, "n_outputs": self.n_outputs}
+        sizes = {"n_inputs": self.n_inputs, "n_outputs": self.n_outputs, "n_rows": self.n_rows}
         return {**super().get_config(), "spec": self.spec.to_dict(), **sizes}
 
     # ------------------------------------------------------------------ forward

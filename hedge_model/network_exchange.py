@@ -36,7 +36,8 @@ def network_of(learner: HedgeLearner, dtype: str = "float32") -> HedgeNetwork:
     if not state.layout.classes:
         raise ValueError("expected a learner that knows its classes: declare them, or let it learn an event")
     rows = _table_rows(learner)
-    network = HedgeNetwork(learner.spec, state.layout.columns + rows, state.layout.classes, dtype=dtype)
+    inputs, apart = state.layout.columns + rows, rows if state.categorical else 0
+    network = HedgeNetwork(learner.spec, inputs, state.layout.classes, n_rows=apart, dtype=dtype)
     weights = learner.weights()
     if rows:
         table, table0 = _table(learner)
@@ -46,6 +47,10 @@ def network_of(learner: HedgeLearner, dtype: str = "float32") -> HedgeNetwork:
     network.set_weights_dict(weights)
     for name, variable in _running(network).items():
         variable.assign(_kept(learner, name, variable.shape))
+    if network.descent is not None and network.n_rows and learner.spec.hidden_layers and state.touched.size:
+        squares = state.table[:, state.plan.units].copy()
+        squares[state.touched != TOUCHED] = 0.0
+        network.descent.row_square.assign(squares)
     if network.descent is not None:
         network.descent.decayed.assign(state.moments[DECAYED])
         network.descent.learned.assign(state.moments[LEARNED])
@@ -71,7 +76,10 @@ def learner_of(network: HedgeNetwork, like: HedgeLearner) -> HedgeLearner:
     first = {name: weights[name] for name in weights if name in ("input/kernel", "head_0/kernel")}
     learner.set_weights({**weights, **{name: kernel[:columns] for name, kernel in first.items()}})
     if rows:
-        _fill_table(learner, {name: kernel[columns:] for name, kernel in first.items()})
+        squares = None
+        if network.descent is not None and network.n_rows:
+            squares = np.array(network.descent.row_square)
+        _fill_table(learner, {name: kernel[columns:] for name, kernel in first.items()}, squares)
     for name, variable in _running(network).items():
         _kept(learner, name, variable.shape)[...] = np.array(variable)
     if network.descent is not None:
@@ -111,7 +119,7 @@ def _table(learner: HedgeLearner) -> tuple[Floats, Floats]:
     return table, table0
 
 
-def _fill_table(learner: HedgeLearner, kernels: dict[str, Floats]) -> None:
+def _fill_table(learner: HedgeLearner, kernels: dict[str, Floats], squares: Floats | None) -> None:
     """Write category rows; those at their initial weights stay unmade, as if nobody had touched them."""
     state, table0, table = learner._state, kernels["head_0/kernel"], kernels.get("input/kernel")
     state.open_table()
@@ -119,6 +127,8 @@ def _fill_table(learner: HedgeLearner, kernels: dict[str, Floats]) -> None:
     if table is not None:
         differs |= (table != _initial_table(learner)).any(axis=1)
         state.table[differs, : learner.spec.width] = table[differs]
+        if squares is not None:
+            state.table[differs, state.plan.units] = squares[differs]
     state.table0[differs, : state.layout.classes] = table0[differs]
     state.touched[:] = np.where(differs, TOUCHED, 0)
 

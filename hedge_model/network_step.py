@@ -13,6 +13,9 @@ HEAD_FLOOR = 1e-8  # added to the running RMS of a head's error
 MERIT_FLOOR = 1e-4  # default preset: one bad event costs a depth at most this factor
 MERIT_FLOOR_PAPER = 1e-7  # keeps the published loss finite
 FAST_START_EVENTS = 100.0  # a fast start is half over after as many
+CATEGORICAL_RATE = 0.1  # share of the learning rate where categories decide
+ROW_RATE = 0.1  # of a category's row
+ROW_FLOOR = 1e-20
 ERROR_KNOWN = 1e-12  # mean square errors up to here are no scale to judge by
 
 
@@ -58,8 +61,9 @@ class FactoredRMS(keras.layers.Layer):  # type: ignore[misc]  # Keras is publish
     hidden kernel takes W_ij -= rate · a_i / √E[a_i²] · g_j / √E[g_j²]; the first layer's and depth 0's
     inputs, standardised already, are not scaled; the errors of a head share one root mean square. Running
     means are corrected for their start at 0 as in Adam (Kingma & Ba, 2015, section 3); factored second
-    moments are Adafactor's idea (Shazeer & Stern, 2018). It is a layer so that its variables are saved with
-    the network.
+    moments are Adafactor's idea (Shazeer & Stern, 2018). The last `n_rows` inputs are categories where these
+    decide: each of their rows moves by gradient over the root of the sum of its mean squares so far. It is a
+    layer so that its variables are saved with the network.
     """
 
     def __init__(
@@ -69,11 +73,13 @@ class FactoredRMS(keras.layers.Layer):  # type: ignore[misc]  # Keras is publish
         learning_rate: float,
         fast_start: int,
         decay: float,
+        n_rows: int = 0,
         **kwargs: Any,
     ) -> None:
         super().__init__(trainable=False, **kwargs)
         self.hidden_layers, self.width = hidden_layers, width
         self.learning_rate, self.fast_start, self.decay = learning_rate, fast_start, decay
+        self.n_rows = n_rows
 
     def build(self, input_shape: object = None) -> None:
         """Make the running means: zeros."""
@@ -84,6 +90,7 @@ class FactoredRMS(keras.layers.Layer):  # type: ignore[misc]  # Keras is publish
 
         self.gradient_square = zeros("gradient_square", layers, self.width)  # by each unit's sum
         self.activation_square = zeros("activation_square", between, self.width)  # what layers 2 to L receive
+        self.row_square = zeros("row_square", self.n_rows)  # sums, of each category's mean squares
         self.error_square = zeros("error_square", layers + 1)  # of each head, over its outputs
         self.decayed = self.add_weight(  # decay ** (events learned); 1 minus it needs the digits
             name="decayed", shape=(), initializer="ones", trainable=False, dtype="float64"
@@ -95,7 +102,7 @@ class FactoredRMS(keras.layers.Layer):  # type: ignore[misc]  # Keras is publish
 
     def get_config(self) -> dict[str, Any]:
         """What `from_config` needs."""
-        sizes = {"hidden_layers": self.hidden_layers, "width": self.width}
+        sizes = {"hidden_layers": self.hidden_layers, "width": self.width, "n_rows": self.n_rows}
         rates = {"learning_rate": self.learning_rate, "fast_start": self.fast_start, "decay": self.decay}
         return {**super().get_config(), **sizes, **rates}
 
@@ -113,13 +120,19 @@ class FactoredRMS(keras.layers.Layer):  # type: ignore[misc]  # Keras is publish
         each head adds up, before rectifier and softmax, each [units].
         """
         longer = 1 + self.fast_start / (1 + self.learned / FAST_START_EVENTS)
+        if self.n_rows:
+            longer = CATEGORICAL_RATE
         rate = keras.ops.cast(self.learning_rate * longer, self.compute_dtype)
         self.decayed.assign(self.decayed * self.decay)
         self.learned.assign(self.learned + 1)
         if hidden:
             gradients = keras.ops.stack(by_sums[: len(hidden)])
             steps = rate * gradients / self._roots(self.gradient_square, gradients)
-            hidden[0].kernel.assign_sub(_outer(activations[0], steps[0]))
+            dense = activations[0].shape[0] - self.n_rows
+            by_inputs = [_outer(activations[0][:dense], steps[0])]
+            if self.n_rows:
+                by_inputs.append(self._row_steps(activations[0][dense:], gradients[0]))
+            hidden[0].kernel.assign_sub(keras.ops.concatenate(by_inputs))
             for place, layer in enumerate(hidden):
                 layer.bias.assign_sub(steps[place])
         if len(hidden) > 1:
@@ -134,6 +147,13 @@ class FactoredRMS(keras.layers.Layer):  # type: ignore[misc]  # Keras is publish
         for place, (head, units) in enumerate(zip(heads, activations, strict=True)):
             head.bias.assign_sub(steps[place])
             head.kernel.assign_sub(_outer(units, steps[place]))
+
+    def _row_steps(self, times: Any, gradient: Any) -> Any:
+        """Steps of the categories' rows [rows, units], each named `times` by the event: AdaGrad."""
+        square = keras.ops.mean(keras.ops.square(gradient))
+        self.row_square.assign_add(times * square)
+        rates = times * ROW_RATE / keras.ops.sqrt(self.row_square + ROW_FLOOR)
+        return _outer(rates, gradient)
 
     def _correction(self, decayed: Any) -> Any:
         return keras.ops.cast(1 - decayed, self.compute_dtype)

@@ -72,6 +72,9 @@ def export(learner: "HedgeLearner", file: File) -> None:
     arrays["table/rows"] = learned
     width = learner.spec.width if learner.spec.hidden_layers else 0
     arrays["table/input"] = (state.table[learned] if width else state.table[:0])[:, :width]
+    if state.categorical and learner.spec.window:
+        outputs = state.plan.outputs
+        arrays["table/linear"] = state.table0[learned, outputs : outputs + state.layout.classes]
     arrays["table/head_0"] = state.table0[learned, : state.layout.classes]
     np.savez(
         file, about=np.array(json.dumps(about)), **{name.replace("/", "."): a for name, a in arrays.items()}
@@ -144,7 +147,8 @@ class PortableModel:
             said.append(self._output(logits))
         if self._experts is not None:
             kinds = rows[: len(self._about["categories"])]
-            return self._experts.mixed(np.array(said), z, kinds)
+            known = [self._row[row] for row in rows if row in self._row]
+            return self._experts.mixed(np.array(said), z, kinds, known)
         return np.asarray(weights["alpha"] @ np.array(said), np.float64)
 
     def _output(self, logits: npt.NDArray[Any]) -> npt.NDArray[Any]:

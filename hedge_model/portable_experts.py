@@ -42,12 +42,20 @@ def exported_experts(state: "State") -> dict[str, npt.NDArray[Any]]:
     views = layout.views(state.memory)
     filled = min(int(state.moments[LEARNED]), layout.window)
     return {
-        "experts/ring": views["ring"][:, :filled],
+        "experts/ring": _by_dimension(views["ring"])[:, :filled],
+        "experts/ring_kind": _by_dimension(views["ring_kind"])[:, :filled],
         "experts/ring_label": views["ring_label"][:filled],
         "experts/distance_weight": views["distance_weight"][: layout.numbers],
         "experts/last_count": views["last_count"][:, : layout.classes],
         "experts/expert_weight": views["expert_weight"][: layout.experts],
+        "experts/linear": views["linear"][:, : layout.fields],
+        "experts/linear_bias": views["linear_bias"],
     }
+
+
+def _by_dimension(blocks: Floats) -> Floats:
+    """[blocks, dimensions, 64] as [dimensions, events]."""
+    return blocks.transpose(1, 0, 2).reshape(blocks.shape[1], blocks.shape[0] * blocks.shape[2])
 
 
 class PortableExperts:
@@ -56,17 +64,24 @@ class PortableExperts:
     def __init__(self, spec: ModelSpec, arrays: dict[str, npt.NDArray[Any]]) -> None:
         self._window, self._regression = spec.window, spec.task == "regression"
         self._ring: Floats = arrays["experts.ring"]
+        self._ring_kind: Floats = arrays["experts.ring_kind"]
         self._labels: Floats = arrays["experts.ring_label"]
         self._distance_weight: Floats = arrays["experts.distance_weight"]
         self._last_count: Floats = arrays["experts.last_count"]
+        self._linear: Floats = arrays["experts.linear"]
+        self._linear_bias: Floats = arrays["experts.linear_bias"]
+        self._linear_rows: Floats | None = arrays.get("table.linear")  # where categories decide
         self._weights: Floats = arrays["experts.expert_weight"]
         self._learned = int(arrays["moments"][LEARNED])
         self._last = float(arrays["moments"][LAST_LABEL])
 
-    def mixed(self, depths: Doubles, z: Floats, kinds: list[int]) -> Doubles:
-        """The prediction [C] from what the depths say [L + 1, C], z-scores and category rows of the event."""
+    def mixed(self, depths: Doubles, z: Floats, kinds: list[int], known: list[int]) -> Doubles:
+        """The prediction [C] from what the depths say [L + 1, C], z-scores and category rows of the event,
+        and places among the learned rows of those that it has."""
         outputs = depths.shape[1]
         said = np.vstack([depths, self._follow(outputs), *self._ask(z, kinds, outputs)])
+        if self._linear_rows is not None:
+            said[-1] = self._linear_output(z, known, outputs)
         if self._regression:
             return np.asarray(self._weights @ said, np.float64)
         evidence = np.log(said + PROBABILITY_FLOOR)
@@ -81,6 +96,15 @@ class PortableExperts:
         counts = self._last_count[last].astype(np.float64) if last >= 0 else np.zeros(outputs)
         return np.asarray((counts + 1 / outputs) / (counts.sum() + 1))
 
+    def _linear_output(self, z: Floats, known: list[int], outputs: int) -> Doubles:
+        assert self._linear_rows is not None
+        logits = self._linear_bias[:outputs] + self._linear @ z.astype(np.float64)
+        logits = logits + self._linear_rows[known].sum(axis=0)
+        if self._regression:
+            return np.asarray(logits)
+        powers = np.exp(logits - logits.max())
+        return np.asarray(powers / powers.sum())
+
     def _ask(self, z: Floats, kinds: list[int], outputs: int) -> list[Doubles]:
         distance = self._distances(z, kinds)
         slot, recent = self._learned % self._window, min(self._learned, RECENT_EVENTS)
@@ -90,17 +114,16 @@ class PortableExperts:
         return [*votes, self._vote(distance, last, RECENT_VOTERS, outputs)]
 
     def _distances(self, z: Floats, kinds: list[int]) -> Floats:
-        numbers = len(self._distance_weight)
-        point = np.zeros(numbers, np.float32)
+        point = np.zeros(len(self._distance_weight), np.float32)
         for field, score in enumerate(z):
             odd = (field * SIGN_PRIME % 2**32 >> 16) % 2
             sign = 1 if field < POINT_NUMBERS_MAX or odd else -1
             point[field % POINT_NUMBERS_MAX] += np.float32(sign) * score
         distance = np.zeros(self._ring.shape[1], np.float32)
-        for value, weight, row in zip(point, self._distance_weight, self._ring, strict=False):
+        for value, weight, row in zip(point, self._distance_weight, self._ring, strict=True):
             gap = value - row
             distance += weight * gap * gap
-        for k, row in enumerate(self._ring[numbers:]):
+        for k, row in enumerate(self._ring_kind):
             kind = np.float32(kinds[k] if k < len(kinds) else NO_KIND)
             distance += np.float32(KIND_GAP) * (row != kind)
         return distance

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Self
 
 import numpy as np
@@ -21,18 +22,30 @@ from hedge_model.kernel.definitions import (
     RAMP_NUMBERS,
     RAMPS_FROM,
     RAMPS_TO,
+    ROW_LIMIT,
     TABLE,
     glorot,
     key_of,
 )
 from hedge_model.kernel.initial import fill_matrix
-from hedge_model.kernel.plan import Plan
-from hedge_model.layout import Floats, Layout, Memory, padded
+from hedge_model.kernel.plan import Plan, RowSizes
+from hedge_model.layout import LANES, Floats, Layout, Memory, padded
 from hedge_model.spec import CROSSES_MAX, FIELDS_MAX, ModelSpec
 
 RAMP_INPUTS_MAX = 1_200  # no ramps where they would be more than this: many fields need them least
 LEARNED = 2  # in `touched`: the row differs from its initial weights
 CATEGORY_INPUTS = 16  # categories of an event, as far as initial weights go, where fields are not declared
+
+# Learners of one model, such as those of its snapshots, share what never changes.
+_layout, _memory = lru_cache(maxsize=64)(Layout), lru_cache(maxsize=64)(Memory)
+
+
+@lru_cache(maxsize=64)
+def _plan(
+    spec: ModelSpec, layout: Layout, memory: Memory, fields: int, ramped: int, rows: RowSizes
+) -> tuple[Plan, npt.NDArray[np.int64]]:
+    plan = Plan.of(spec, layout, memory, fields, ramped, rows)
+    return plan, plan.array()
 
 
 class State:
@@ -55,14 +68,14 @@ class State:
         self.field_rows = field_rows  # per number field: column, ramp row or -1, missing indicator or -1
         self.ramped = sum(row[1] >= 0 for row in field_rows)  # fields that have ramps
         outputs = 1 if spec.task == "regression" else len(self.classes)
-        self.layout = Layout(spec.hidden_layers, spec.width, columns, outputs)
+        self.layout = _layout(spec.hidden_layers, spec.width, columns, outputs)
         self.weights = self.layout.allocate()
         self.views = self.layout.views(self.weights)
         self.memory_layout = self._memory_layout()
         self.memory = self.memory_layout.allocate()
         self.moments = np.zeros(HEAD_NUMBERS + len(field_rows) * FIELD_NUMBERS + self.ramped * RAMP_NUMBERS)
-        self.table: Floats = np.zeros((0, padded(spec.width)), np.float32)
-        self.table0: Floats = np.zeros((0, padded(outputs)), np.float32)
+        self.table: Floats = np.zeros((0, self.row_sizes.stride), np.float32)
+        self.table0: Floats = np.zeros((0, self.row_sizes.stride0), np.float32)
         self.touched: npt.NDArray[np.uint8] = np.zeros(0, np.uint8)
         self._replan()
 
@@ -84,19 +97,38 @@ class State:
     @property
     def table_limit(self) -> np.float32:
         """Range of the category rows' initial weights."""
+        if self.spec.preset == "default":
+            return np.float32(ROW_LIMIT)
         inputs = CATEGORY_INPUTS
         if self.spec.fields is not None:
             inputs = sum(kind == "category" for kind in self.spec.fields.values()) + len(self.spec.crosses)
         return glorot(max(inputs, 1), self.spec.width)
 
+    @property
+    def row_sizes(self) -> RowSizes:
+        """A row of the first layer has its sum of squared gradients in a vector behind its weights; one of
+        depth 0 those of the linear expert, and their sums of squares, behind its own."""
+        apart, sections = self.spec.preset == "default", 3 if self._has_linear else 1
+        stride = padded(self.spec.width) + (LANES if apart else 0)
+        return RowSizes(stride, sections * padded(self.layout.classes), 2 * FIELDS_MAX + CROSSES_MAX)
+
+    @property
+    def _has_linear(self) -> bool:
+        """Whether there can be a linear expert."""
+        return self.spec.preset == "default" and self.spec.window > 0
+
+    @property
+    def categorical(self) -> bool:
+        """Whether events have as many categories (combinations count) as numbers, or more."""
+        rows = self.categories + len(self.spec.crosses) if self.categories else 0
+        return self.spec.preset == "default" and rows >= max(len(self.field_rows), 1)
+
     def open_table(self) -> None:
         """Make room for category rows; memory is used by touched rows only."""
         if not self.touched.size:
-            rows = 2**self.spec.hash_bits
-            self.table = np.zeros(
-                (rows if self.layout.hidden_layers else 1, padded(self.spec.width)), np.float32
-            )
-            self.table0 = np.zeros((rows, padded(self.layout.classes)), np.float32)
+            rows, sizes = 2**self.spec.hash_bits, self.row_sizes
+            self.table = np.zeros((rows if self.layout.hidden_layers else 1, sizes.stride), np.float32)
+            self.table0 = np.zeros((rows, sizes.stride0), np.float32)
             self.touched = np.zeros(rows, np.uint8)
 
     def learned_rows(self) -> npt.NDArray[np.int64]:
@@ -146,10 +178,12 @@ class State:
         self._resize(self.layout.columns, len(self.classes))
         self._grow_memory()
         self._initialise_heads(first)
-        if self.touched.size and self.table0.shape[1] != padded(len(self.classes)):
-            wider = np.zeros((len(self.table0), padded(len(self.classes))), np.float32)
-            wider[:, : self.table0.shape[1]] = self.table0
-            self.table0 = wider
+        if self.touched.size and self.table0.shape[1] != self.row_sizes.stride0:
+            sections = 3 if self._has_linear else 1
+            old = self.table0.reshape(len(self.table0), sections, -1)
+            wider = np.zeros((len(old), sections, padded(len(self.classes))), np.float32)
+            wider[:, :, : old.shape[2]] = old
+            self.table0 = wider.reshape(len(old), -1)
         self._replan()
 
     def grow_categories(self, count: int) -> None:
@@ -165,23 +199,24 @@ class State:
         self.memory_layout = self._memory_layout()
         if self.memory_layout == old:
             return
-        views = old.views(self.memory)
-        kinds = views["ring"][old.numbers :]
-        self.memory = self.memory_layout.enlarged({**views, "ring": views["ring"][: old.numbers]})
-        views, numbers = self.memory_layout.views(self.memory), self.memory_layout.numbers
-        views["ring"][numbers : numbers + old.kinds] = kinds
-        views["ring"][numbers + old.kinds :] = NO_KIND
+        self.memory = self.memory_layout.enlarged(old.views(self.memory))
+        views = self.memory_layout.views(self.memory)
+        views["ring_kind"][:, old.kinds :] = NO_KIND
         views["distance_weight"][old.numbers :] = 1.0
+        if self.memory_layout.categorical != old.categorical:
+            self._initialise_experts()
 
     def _memory_layout(self) -> Memory:
         spec = self.spec
-        return Memory(
+        return _memory(
             spec.window,
             min(len(self.field_rows), POINT_NUMBERS_MAX),
             min(self.categories, KINDS_MAX),
             spec.task == "regression",
-            len(self.classes),
+            1 if spec.task == "regression" else len(self.classes),
             spec.hidden_layers + 1 + (BESIDE_DEPTHS if spec.window else 0),
+            len(self.field_rows),
+            self.categorical,
         )
 
     def _grow_moments(self, fields: int, ramped: int) -> None:
@@ -196,7 +231,7 @@ class State:
     def _resize(self, columns: int, classes: int) -> None:
         """A larger buffer with the same contents; new columns get initial weights."""
         old_layout, old_views = self.layout, self.views
-        self.layout = Layout(self.spec.hidden_layers, self.spec.width, columns, classes)
+        self.layout = _layout(self.spec.hidden_layers, self.spec.width, columns, classes)
         self.weights = self.layout.enlarged(old_views)
         self.views = self.layout.views(self.weights)
         self._initialise_inputs(old_layout.columns)
@@ -205,12 +240,22 @@ class State:
         spec, views = self.spec, self.views
         heads = spec.hidden_layers + 1
         views["alpha"][:heads] = np.float32(1.0 / heads)
-        experts = self.memory_layout.views(self.memory)["expert_weight"][: self.memory_layout.experts]
-        experts[:] = np.float32(1.0 / self.memory_layout.experts)
+        self._initialise_experts()
         limit = glorot(spec.width, spec.width)
         for layer in range(spec.hidden_layers - 1):
             fill_matrix(views["hidden_kernel"][layer], spec.width, key_of(spec.seed, HIDDEN, layer), limit)
         self._initialise_heads(0)
+
+    def _initialise_experts(self) -> None:
+        """Equal weights; where categories decide, of the depths and the linear expert alone."""
+        if not self.spec.window:
+            return
+        layout, heads = self.memory_layout, self.spec.hidden_layers + 1
+        weights = layout.views(self.memory)["expert_weight"][: layout.experts]
+        weights[:] = np.float32(1.0 / layout.experts)
+        if layout.categorical:
+            weights[:] = np.float32(1.0 / (heads + 1))
+            weights[heads:-1] = 0.0
 
     def _initialise_inputs(self, first: int) -> None:
         if self.spec.hidden_layers:
@@ -228,11 +273,10 @@ class State:
 
     def _replan(self) -> None:
         """Plan and working memory for the sizes as they are."""
-        categories_max = 2 * FIELDS_MAX + CROSSES_MAX
-        self.plan = Plan.of(
-            self.spec, self.layout, self.memory_layout, len(self.field_rows), self.ramped, categories_max
+        fields, ramped = len(self.field_rows), self.ramped
+        self.plan, self.plan_array = _plan(
+            self.spec, self.layout, self.memory_layout, fields, ramped, self.row_sizes
         )
-        self.plan_array = self.plan.array()
         self.fields = np.full((max(len(self.field_rows), 1), 4), -1, np.int64)
         for field, row in enumerate(self.field_rows):
             self.fields[field] = [*row, field]

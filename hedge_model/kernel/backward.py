@@ -8,6 +8,7 @@ can be passed over without a trace.
 import numpy as np
 
 from hedge_model.kernel.compiled import compiled
+from hedge_model.kernel.definitions import ROW_FLOOR, ROW_RATE
 from hedge_model.kernel.lanes import LANES, load, root, splat, store, total, where_positive
 from hedge_model.kernel.rows import add_scaled, copy, dot, dot_rows, fill, subtract_outer
 
@@ -18,6 +19,7 @@ STEP_MAX = F(
 FLOOR_SHARE = F(0.01)  # running mean squares are not taken smaller than this share of their layer's mean
 FLOOR_MIN = F(1e-20)
 HEAD_FLOOR = F(1e-8)
+SQUARES_MAX = F(1e30)  # of a sum that never fades, so that it stays finite
 
 
 @compiled
@@ -133,7 +135,7 @@ def update_head(plan, weights, table0, work, lists, active, depth):
         add_scaled(weights, plan.head0_kernel + k * dense, -work[error + k], work, plan.x, dense)
         weights[plan.head0_bias + k] -= work[error + k]
     for a in range(active):
-        row = lists[plan.category_list + a] * plan.outputs
+        row = lists[plan.category_list + a] * plan.table0_stride
         for k in range(plan.classes):
             table0[row + k] -= work[error + k]
 
@@ -179,6 +181,19 @@ def layer_step(plan, weights, work, layer, rates):
 
 
 @compiled
+def update_rows(plan, table, work, lists, active):
+    """Write the active categories' rows, each at a rate of its own (AdaGrad, one sum for a row)."""
+    square = dot(work, plan.gradient, work, plan.gradient, plan.units) / F(plan.width)
+    for a in range(active):
+        at = lists[plan.category_list + a] * plan.table_stride + plan.units
+        table[at] = min(table[at] + square, SQUARES_MAX)
+    for a in range(active):
+        row = lists[plan.category_list + a] * plan.table_stride
+        rate = F(ROW_RATE) / np.sqrt(table[row + plan.units] + F(ROW_FLOOR))
+        add_scaled(table, row, -rate, work, plan.gradient, plan.units)
+
+
+@compiled
 def update_layer(plan, weights, table, work, lists, active, layer, rates):
     """Write one layer: weights -= inputs ⊗ step, bias -= step."""
     inputs = layer_step(plan, weights, work, layer, rates)
@@ -190,8 +205,11 @@ def update_layer(plan, weights, table, work, lists, active, layer, rates):
         return
     count = lists[plan.lengths]
     subtract_outer(weights, plan.input_kernel, plan.units, lists, 0, count, work, plan.x, plan.step)
+    if plan.categorical == 1:
+        update_rows(plan, table, work, lists, active)
+        return
     for a in range(active):
-        row = lists[plan.category_list + a] * plan.units
+        row = lists[plan.category_list + a] * plan.table_stride
         add_scaled(table, row, F(-1.0), work, plan.step, plan.units)
 
 

@@ -28,6 +28,14 @@ RMS_FLOOR = 1e-6  # under the root, so that silent layers do not divide by zero
 # fast start: of the learning rate and of the stacking, how many events until half of it is over
 FAST_START_EVENTS = 100.0
 
+# where an event has as many categories as numbers, or more
+CATEGORICAL_RATE = (
+    0.1  # share of the learning rate; no fast start. Faster steps follow late labels, not truth
+)
+ROW_RATE = 0.1  # of the first layer's rows, over the root of the sum of all squared gradients (AdaGrad)
+ROW_FLOOR = 1e-20
+ROW_LIMIT = 0.02  # range of their initial weights
+
 # nearest neighbours
 POINT_NUMBERS_MAX = 64  # more number fields share the dimensions of a point, with signs (a count sketch)
 SIGN_PRIME = 2_654_435_761  # 2**32 / φ: bit 16 of its multiples makes the signs
@@ -44,8 +52,7 @@ VOTE_PRIOR = 0.5  # votes for no class in particular
 DISTANCE_MIN = 1e-12
 
 # arithmetic of the experts' mixture
-NEIGHBOUR_EXPERTS = len(VOTERS) + 1
-BESIDE_DEPTHS = NEIGHBOUR_EXPERTS + 1  # experts that are no depths: last label, then neighbours
+BESIDE_DEPTHS = len(VOTERS) + 2  # last label, nearest events, and those of the last 250 or a linear expert
 PROBABILITY_FLOOR = 1e-3  # added before taking logarithms
 
 # arrays in the hash of initial weights

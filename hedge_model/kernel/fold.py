@@ -12,7 +12,7 @@ from numba.np.unsafe.ndarray import to_fixed_tuple
 
 from hedge_model.kernel.backward import errors, gradients, update, update_is_finite
 from hedge_model.kernel.compiled import compiled, entry
-from hedge_model.kernel.definitions import DECAYED, FAST_START_EVENTS, LEARNED
+from hedge_model.kernel.definitions import CATEGORICAL_RATE, DECAYED, FAST_START_EVENTS, LEARNED
 from hedge_model.kernel.experts import consult, teach
 from hedge_model.kernel.float_mode import IEEE, swap_float_mode
 from hedge_model.kernel.forward import forward, mix
@@ -39,7 +39,7 @@ def materialise(plan, table, touched, lists, active, table_key, table_limit):
         row = lists[plan.category_list + k]
         if touched[row] == 0:
             if plan.depths > 0:
-                fill_row(table, row * plan.units, plan.width, table_key, row, table_limit)
+                fill_row(table, row * plan.table_stride, plan.width, table_key, row, table_limit)
             touched[row] = 1
 
 
@@ -62,12 +62,15 @@ def standard_target(plan, moments, fresh, label):
 
 
 @compiled
-def rates_of(settings, moments, fresh):
+def rates_of(plan, settings, moments, fresh):
     """The event's rates; counts the event in `fresh`."""
+    longer = 1.0 + settings[4] / (1.0 + moments[LEARNED] / FAST_START_EVENTS)
+    if plan.categorical == 1:
+        longer = CATEGORICAL_RATE
     fresh[DECAYED] = moments[DECAYED] * settings[1]
     fresh[LEARNED] = moments[LEARNED] + 1.0
     return Rates(
-        F(settings[0] * (1.0 + settings[4] / (1.0 + moments[LEARNED] / FAST_START_EVENTS))),
+        F(settings[0] * longer),
         F(settings[1]),
         F(1.0 - settings[1]),
         F(1.0 - moments[DECAYED]),
@@ -81,7 +84,7 @@ def rates_of(settings, moments, fresh):
 def learn(plan, learned, moments, fresh, work, lists, active, label, weight, settings, sound):
     """Learn the event that was just predicted; False, and nothing changed, if the update is not finite."""
     weights, memory, table, table0, touched = learned
-    rates = rates_of(settings, moments, fresh)
+    rates = rates_of(plan, settings, moments, fresh)
     truth = 0 if plan.regression == 1 else int(label)
     target = standard_target(plan, moments, fresh, label)
     errors(plan, work, truth, target, F(weight))
@@ -89,7 +92,7 @@ def learn(plan, learned, moments, fresh, work, lists, active, label, weight, set
     if not sound or not update_is_finite(plan, weights, work, active, norm, rates.step):
         return False
     if plan.window > 0:
-        teach(plan, memory, moments, fresh, work, truth, target, F(weight))
+        teach(plan, memory, table0, moments, fresh, work, lists, active, truth, target, F(weight))
     judge(plan, weights, work, truth, target, rates)
     update(plan, weights, table, table0, work, lists, active, rates)
     reweigh(plan, weights, work, rates)
@@ -146,7 +149,7 @@ def fold(
             break
         sound = forward(plan, weights, table, table0, work, lists, active)
         if plan.window > 0:
-            consult(plan, memory, moments, work, lists, active)
+            consult(plan, memory, table0, moments, work, lists, active)
         else:
             mix(plan, weights, work)
         if task & PREDICT:

@@ -32,7 +32,7 @@ def layer_sums(plan, weights, table, work, lists, active, layer):
     add_rows(weights, plan.input_kernel, plan.units, lists, 0, lists[plan.lengths], work, plan.x, out)
     for k in range(active):
         row = lists[plan.category_list + k]
-        add_scaled(work, out, F(1.0), table, row * plan.units, plan.units)
+        add_scaled(work, out, F(1.0), table, row * plan.table_stride, plan.units)
 
 
 @compiled
@@ -94,7 +94,7 @@ def depth_output(plan, weights, table0, work, lists, active, depth):
             row = plan.head0_kernel + k * dense
             work[out + k] = weights[plan.head0_bias + k] + dot(weights, row, work, plan.x, dense)
         for a in range(active):
-            row = lists[plan.category_list + a] * plan.outputs
+            row = lists[plan.category_list + a] * plan.table0_stride
             for k in range(plan.classes):
                 work[out + k] += table0[row + k]
     else:

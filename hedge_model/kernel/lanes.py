@@ -248,3 +248,27 @@ def lowest_bit(typing_context: Any, mask: Any) -> Any:
         return builder.cttz(arguments[0], ir.Constant(ir.IntType(1), 1))
 
     return types.int64(types.int64), generate
+
+
+@builtin
+def pushed(typing_context: Any, lanes: Any, first: Any) -> Any:
+    """The lanes moved one place up, `first` in front; the last one falls out."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        places = ir.Constant(_BITS, [0, *range(LANES - 1)])
+        nothing = ir.Constant(lanes.vector, ir.Undefined)
+        moved = builder.shuffle_vector(arguments[0], nothing, places)
+        return builder.insert_element(moved, arguments[1], _INDEX(0))
+
+    return lanes(lanes, first), generate
+
+
+@builtin
+def where_less(typing_context: Any, left: Any, right: Any, value: Any, other: Any) -> Any:
+    """`left < right ? value : other`, lane by lane."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        test = builder.fcmp_ordered("<", *arguments[:2])
+        return builder.select(test, *arguments[2:])
+
+    return value(left, right, value, other), generate

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hedge_model.kernel.definitions import FIELD_NUMBERS, HEAD_NUMBERS, NEIGHBOURS, RAMP_NUMBERS
-from hedge_model.layout import LANES, Layout, Memory, padded
+from hedge_model.layout import BLOCK, LANES, Layout, Memory, padded
 from hedge_model.spec import ModelSpec
 
 
@@ -20,6 +20,14 @@ class Rates(NamedTuple):
     now: np.float32  # the same with the event at hand
     exponent: np.float32  # of the merits: -ln β
     s: np.float32  # share of the weights that is kept equal over the depths
+
+
+class RowSizes(NamedTuple):
+    """Sizes of the category tables."""
+
+    stride: int  # length of a row of the first layer
+    stride0: int  # … of depth 0 and of the linear expert
+    active_max: int  # rows that one event can have
 
 
 class Plan(NamedTuple):
@@ -39,9 +47,11 @@ class Plan(NamedTuple):
     fields: int  # number fields
     ramps: int  # of one field
     ramped: int  # fields that have ramps
+    categorical: int  # 1: categories decide, so rows and rates of their own
+    table_stride: int  # length of a category's row of the first layer
+    table0_stride: int  # … of depth 0 and of the linear expert
     numbers: int  # dimensions of a point that come from numbers
     kinds: int  # … from categories
-    stride: int  # of the ring: the window padded
     # in the buffer of weights (hedge_model.layout)
     alpha: int
     input_kernel: int
@@ -56,12 +66,16 @@ class Plan(NamedTuple):
     error_square: int
     # in the buffer of the experts (hedge_model.layout)
     ring: int
+    ring_kind: int
     ring_label: int
     distance_weight: int
     group_count: int
     group_sum: int
     last_count: int
     expert_weight: int
+    linear: int
+    linear_square: int
+    linear_bias: int
     # in the working memory of float32: one event's values
     x: int  # [D] dense inputs
     relu: int  # [L, H] what each layer adds
@@ -81,8 +95,9 @@ class Plan(NamedTuple):
     z: int  # [fields] z-scores
     point: int  # [numbers] where the event stands among others
     kind_point: int  # [kinds] its category rows
-    distance: int  # [stride] to the remembered events
+    distance: int  # [W] to the remembered events
     near: int  # [16] the least distances, ascending
+    near_slot: int  # [16] where those events stand
     evidence: int  # [E, C] centred logarithms of what the experts say, or what they say
     residual: int  # [C] the prediction less the truth
     pull: int  # [E] gradient by the experts' weights
@@ -91,12 +106,11 @@ class Plan(NamedTuple):
     layer_list: int  # [L, H] active units of each layer, after the active columns at 0
     category_list: int  # active rows of the category table
     lengths: int  # [L + 1] active columns, then active units of each layer
-    near_list: int  # [16] slots of the nearest events
     list_size: int
 
     @classmethod
     def of(
-        cls, spec: ModelSpec, layout: Layout, memory: Memory, fields: int, ramped: int, categories_max: int
+        cls, spec: ModelSpec, layout: Layout, memory: Memory, fields: int, ramped: int, rows: RowSizes
     ) -> Self:
         """The plan of a model with `fields` number fields, `ramped` of which have ramps."""
         depths, units, outputs = layout.hidden_layers, padded(layout.width), padded(layout.classes)
@@ -120,8 +134,9 @@ class Plan(NamedTuple):
             z=padded(fields),
             point=padded(memory.numbers),
             kind_point=padded(memory.kinds),
-            distance=memory.stride,
+            distance=memory.blocks * BLOCK,
             near=padded(NEIGHBOURS),
+            near_slot=padded(NEIGHBOURS),
             evidence=experts * outputs,
             residual=outputs,
             pull=padded(experts),
@@ -129,9 +144,8 @@ class Plan(NamedTuple):
         lists = _offsets(
             _columns=layout.columns,
             layer_list=depths * layout.width,
-            category_list=categories_max,
+            category_list=rows.active_max,
             lengths=depths + 1,
-            near_list=NEIGHBOURS,
         )
         return cls(
             regression=int(spec.task == "regression"),
@@ -148,9 +162,11 @@ class Plan(NamedTuple):
             fields=fields,
             ramps=spec.ramps,
             ramped=ramped,
+            categorical=int(memory.categorical),
+            table_stride=rows.stride,
+            table0_stride=rows.stride0,
             numbers=memory.numbers,
             kinds=memory.kinds,
-            stride=memory.stride,
             **{name: slot.offset for name, slot in (layout.slots | memory.slots).items()},
             **{name: offset for name, offset in work.items() if name != "size"},
             work_size=work["size"],

@@ -17,7 +17,10 @@ from hedge_model.kernel.rows import add_scaled, dot, fill
 
 F = np.float32
 RATE = 0.005
-FAST_START = 4.0  # the first steps are 1 + this times as long
+FAST_START = 4.0  # the first steps are 1 + this times as long, half of it is over after 100 events
+RATE_CATEGORICAL = 0.0002  # where categories decide: slow, for labels come late there
+FAST_START_CATEGORICAL = 24.0
+FAST_START_EVENTS_CATEGORICAL = 500.0
 STEP_MAX = F(1.0)  # an event's weight lengthens its step up to here
 ERROR_MAX = F(3.0)  # of a standardised target: one outlier does not overthrow the mixture
 
@@ -70,7 +73,12 @@ def restack(plan, memory, work, learned, truth, target, weight):
         pull = work[x] if plan.regression == 1 else dot(work, plan.residual, work, x, plan.outputs)
         work[plan.pull + expert] = pull
         squares += pull * pull
-    step = F(RATE * (1.0 + FAST_START / (1.0 + learned / FAST_START_EVENTS)))
+    rate = RATE * (1.0 + FAST_START / (1.0 + learned / FAST_START_EVENTS))
+    if plan.categorical == 1:
+        rate = RATE_CATEGORICAL * (
+            1.0 + FAST_START_CATEGORICAL / (1.0 + learned / FAST_START_EVENTS_CATEGORICAL)
+        )
+    step = F(rate)
     step = min(step * weight, STEP_MAX)
     step = step / (F(1.0) + share * step * squares)
     if plan.regression == 1:

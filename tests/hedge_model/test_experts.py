@@ -27,13 +27,16 @@ WIDE = 70  # number fields, more than the dimensions of a point
 class Reference:
     """All events so far, and a mixture of experts that are worked out from them."""
 
-    def __init__(self, experts: int, regression: bool) -> None:
-        self.regression = regression
+    def __init__(self, experts: int, regression: bool, categorical: bool) -> None:
+        self.regression, self.categorical = regression, categorical
         self.points: list[Features] = []  # z-scores and categories of past events
         self.labels: list[Any] = []  # classes, or standardised targets
         self.values: dict[str, list[float]] = {}  # of each number
         self.targets: list[float] = []
         self.weights = np.full(experts, 1 / experts)
+        if categorical:  # of the depths and the linear expert
+            self.weights = np.array([*[1 / (experts - 4)] * (experts - 5), 0, 0, 0, 0, 1 / (experts - 4)])
+        self.linear: dict[tuple[str, Any], Floats] = {}  # weights and sums of squares, [2, C]
         self.relevance: dict[str, float] = {}  # of each dimension in the distance
 
     def point(self, x: Features) -> Features:
@@ -91,11 +94,38 @@ class Reference:
         found = np.array(list(counts.values()))
         return np.asarray((found + 1 / len(classes)) / (found.sum() + 1))
 
+    def inputs(self, point: Features) -> dict[tuple[str, Any], float]:
+        """What the linear expert multiplies: z-scores, and 1 for every category."""
+        return {
+            (name, value if isinstance(value, str) else None): 1.0
+            if isinstance(value, str)
+            else float(value or 0)
+            for name, value in point.items()
+        }
+
+    def line(self, point: Features, outputs: int) -> Floats:
+        logits = self.linear.setdefault(("bias", None), np.zeros((2, outputs)))[0]
+        for name, value in self.inputs(point).items():
+            logits = logits + value * self.linear.setdefault(name, np.zeros((2, outputs)))[0]
+        powers = np.exp(logits)
+        return logits if self.regression else np.asarray(powers / powers.sum())
+
+    def learn_line(self, point: Features, error: Floats) -> None:
+        self.linear["bias", None][0] -= 0.02 * error
+        for name, value in self.inputs(point).items():
+            weights = self.linear[name]
+            weights[1] += (error * value) ** 2
+            weights[0] -= 0.02 * error * value / np.sqrt(weights[1] + 1e-10)
+
     def consult(self, x: Features, depths: Floats, classes: list[str]) -> Floats:
         point, events = self.point(x), len(self.labels)
         said = [*depths, self.follows(classes)]
         said += [self.votes(point, events - WINDOW, count, classes) for count in (1, 4, 16)]
-        said.append(self.votes(point, events - 250, 4, classes))
+        if self.categorical:
+            said.append(self.line(point, len(classes) or 1))
+        else:
+            said.append(self.votes(point, events - 250, 4, classes))
+        self.said = said
         evidence = np.array(said)
         if self.regression:
             self.evidence, self.mixed = evidence, np.asarray(self.weights @ evidence)
@@ -114,6 +144,8 @@ class Reference:
             if value is not None and not isinstance(value, str):
                 self.values.setdefault(name, []).append(float(value))
         step = weight * 0.005 * (1 + 4 / (1 + events / 100))
+        if self.categorical:
+            step = weight * 0.0002 * (1 + 24 / (1 + events / 500))
         if self.regression:
             self.targets.append(y)
             seen = np.array(self.targets)
@@ -123,6 +155,10 @@ class Reference:
         else:
             pull = self.evidence @ (self.mixed - np.array([name == y for name in classes]))
             self.weights = self.weights - step / (1 + step / 2 * pull @ pull) * pull
+        if self.categorical:
+            truth = y if self.regression else np.array([name == y for name in classes])
+            error = self.said[-1] - truth
+            self.learn_line(self.points[-1], weight * (np.clip(error, -3, 3) if self.regression else error))
         self.labels.append(y)
         if events % 50 == 49:
             self.relevance = self._relevance(classes)
@@ -160,6 +196,8 @@ def events(kind: str, regression: bool) -> Iterator[Event]:
     for event in range(EVENTS_WIDE if kind == "wide" else EVENTS):
         values = random.standard_normal(WIDE if kind == "wide" else 4)
         x: dict[str, Any] = {f"n{j}": value for j, value in enumerate(values.tolist())}
+        if kind == "categorical":
+            x = {"n0": values[0], **{f"c{j}": str(int(v * 3)) for j, v in enumerate(values[1:].tolist())}}
         target = values[0] + values[1] * values[2]
         if kind == "growing":
             x["c7"] = "even" if random.random() < 0.5 else "odd"
@@ -188,6 +226,8 @@ CLASSES = ("low", "middle", "high")
         ("many", ModelSpec(classes=CLASSES, window=WINDOW, hidden_layers=2, width=8)),
         ("wide", ModelSpec(classes=CLASSES, window=WINDOW, hidden_layers=0)),
         ("growing", ModelSpec(window=WINDOW, hidden_layers=1, width=8)),
+        ("categorical", ModelSpec(classes=CLASSES, window=WINDOW, hidden_layers=1, width=8)),
+        ("categorical", ModelSpec(task="regression", window=WINDOW, hidden_layers=1, width=8)),
         ("many", ModelSpec(task="regression", window=WINDOW, hidden_layers=1, width=8)),
         ("growing", ModelSpec(task="regression", window=WINDOW, hidden_layers=1, width=8)),
     ],
@@ -195,10 +235,10 @@ CLASSES = ("low", "middle", "high")
 )
 def test_predictions_are_those_of_a_plain_account_of_the_past(kind: str, spec: ModelSpec) -> None:
     learner, regression, worst = HedgeLearner(spec), spec.task == "regression", 0.0
-    reference, fields = Reference(spec.hidden_layers + 6, regression), set[str]()
+    reference, fields = Reference(spec.hidden_layers + 6, regression, kind == "categorical"), set[str]()
     for x, y, weight in events(kind, regression):
         known = list(learner.classes)
-        if known or (regression and fields):
+        if fields and (known or regression):
             depths = learner.predict_depths_one(x).astype(np.float64)
             expected = reference.consult({name: x[name] for name in x if name in fields}, depths, known)
             if regression:
@@ -222,3 +262,4 @@ def test_predictions_are_those_of_a_plain_account_of_the_past(kind: str, spec: M
     assert worst < 1e-4
     assert weights == pytest.approx(reference.weights, abs=1e-4)
     assert np.ptp(weights) > 0.02
+    assert learner._state.categorical == (kind == "categorical")
