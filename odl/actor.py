@@ -7,7 +7,7 @@ needed around the model. The clock is injected, so a simulation runs turns in vi
 
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated, Literal
 
 import msgspec
@@ -25,6 +25,7 @@ from odl.event import Features
 from odl.follower import Follower
 from odl.log import Head
 from odl.mailbox import Answer, Ask, Predict, Request, fail
+from odl.remembered import PredictionStore, Remembered
 
 logger = logging.getLogger(__name__)
 
@@ -51,8 +52,15 @@ class ReplicaSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
 class Actor:
     """Owns a follower and those who wait for its answers. Only one thread may use it, but for `freshness`."""
 
-    def __init__(self, follower: Follower, settings: ReplicaSettings, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        follower: Follower,
+        settings: ReplicaSettings,
+        clock: Callable[[], float],
+        predictions: PredictionStore | None = None,
+    ) -> None:
         self.follower = follower
+        self.predictions = predictions  # where requests with ids are remembered
         self.settings = settings
         self.trouble: OdlError | None = None  # why the last read failed
         self._clock = clock
@@ -78,9 +86,9 @@ class Actor:
         """How long ago the fold was known to be at the head."""
         return self._clock() - self._fresh_at
 
-    def request(self, rows: list[Features], min_version: int = 0) -> Predict:
+    def request(self, rows: list[Features], min_version: int = 0, ids: Sequence[str] = ()) -> Predict:
         """A request that arrives now, to be passed to the next turn."""
-        return Predict(rows, min_version, self._clock() + self.settings.deadline_s)
+        return Predict(rows, min_version, self._clock() + self.settings.deadline_s, ids=ids)
 
     def turn(self, requests: list[Request]) -> float:
         """Read the log once, learn, answer everybody who can be answered. Returns for how many seconds
@@ -88,6 +96,7 @@ class Actor:
         for request in requests:
             if isinstance(request, Predict):
                 self._waiting.append(request)
+                self._remember(request)  # stored by the read below, so before anybody is answered
             else:
                 self._asking.append(request)
         self._catch_up()
@@ -99,7 +108,17 @@ class Actor:
             return settings.retry_every_s
         if self._head is None or self.follower.fold.version < self._head.version:
             return 0.0
-        return (settings.wait_poll_ms if self._waiting else settings.idle_poll_ms) / 1000
+        is_awaited = self._waiting or (self.predictions is not None and self.predictions.has_news)
+        return (settings.wait_poll_ms if is_awaited else settings.idle_poll_ms) / 1000
+
+    def _remember(self, request: Predict, answer: Answer | None = None) -> None:
+        if self.predictions is None:
+            return
+        for at, (prediction_id, row) in enumerate(zip(request.ids, request.rows, strict=False)):
+            record = Remembered(row)
+            if answer is not None:
+                record = Remembered(row, answer.predictions[at], answer.version, answer.epoch)
+            self.predictions.put(prediction_id, record)
 
     def _catch_up(self) -> None:
         began = self._clock()
@@ -167,7 +186,9 @@ class Actor:
             logger.exception("a prediction failed")
             request.future.set_exception(error)
         else:
-            request.future.set_result(Answer(predictions, follower.fold.version, follower.epoch, stale))
+            answer = Answer(predictions, follower.fold.version, follower.epoch, stale)
+            self._remember(request, answer)  # travels with the next read, which is soon
+            request.future.set_result(answer)
 
     def _too_far_behind(self, request: Predict) -> TooFarBehind:
         version, epoch = self.follower.fold.version, self.follower.epoch

@@ -79,6 +79,8 @@ def _why_not(entry: Entry, fold: Fold) -> str:
     event = _event_of(entry)
     if event is None:
         return "not an event: its bytes cannot be read"
+    if event.retracts:
+        return f"a retraction teaches nothing: it withdraws the label of version {event.retracts}"
     if event.source in fold.plan.without:
         return f"its source is left out since version {fold.plan.since}"
     try:

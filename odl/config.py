@@ -56,6 +56,20 @@ class LogSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     # left out: only where nothing else keeps them, which is without Kafka
 
 
+class RememberSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The `[remember]` table: with it, predictions are remembered and feedback needs only id and truth."""
+
+    ttl_s: Positive = 86_400.0  # labels that come later are refused as EXPIRED
+    max: Count = 100_000  # predictions that are surely remembered, about 0.1 GB; older ones make room
+
+
+class FeedbackSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The `[feedback]` table."""
+
+    # what becomes of feedback that corrects or retracts an earlier label: refused, or learned as a new event
+    corrections: Literal["refuse", "learn"] = "refuse"
+
+
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One model file."""
 
@@ -64,6 +78,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     serve: ServeSettings = ServeSettings()
     kafka: KafkaSettings = KafkaSettings()
     log: LogSettings = LogSettings()
+    remember: RememberSettings | None = None  # left out: feedback carries its features itself
+    feedback: FeedbackSettings = FeedbackSettings()
 
     def __post_init__(self) -> None:
         if not NAME.fullmatch(self.name):
@@ -110,6 +126,8 @@ TABLES: dict[str, type[msgspec.Struct]] = {
     "serve": ServeSettings,
     "kafka": KafkaSettings,
     "log": LogSettings,
+    "remember": RememberSettings,
+    "feedback": FeedbackSettings,
 }
 
 
@@ -123,4 +141,6 @@ def _explained(message: str) -> str:
     message = message.replace("`$.", "`")
     if message.endswith("`serve.policy`"):
         return f"{message}; expected 'refuse' or 'stale'"
+    if message.endswith("`feedback.corrections`"):
+        return f"{message}; expected 'refuse' or 'learn'"
     return message

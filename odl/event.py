@@ -38,6 +38,9 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fiel
     source: str = ""  # `kafka:<cluster>:<topic id>:<partition>` or `rest:<client>`
     seq: str = ""  # position at the source (decimal), empty if it has none
     version: int = 0  # version of the prediction that was served for this event, 0 if unknown
+    prediction: Prediction | None = None  # that prediction, if it was remembered: it is what is scored
+    corrects: int = 0  # version of the event whose label this one corrects, 0: none
+    retracts: int = 0  # version of the event whose label this entry withdraws; teaches nothing itself
 
     def __post_init__(self) -> None:
         # The encoder recognises a default by identity, and 1.0 may be any of many objects.
@@ -74,6 +77,19 @@ def check_bounds(event: Event) -> None:
     check_value("label", event.y)
     if not (math.isfinite(event.weight) and event.weight > 0):
         raise InvalidEvent(f"expected a finite weight above 0, received {event.weight}", reason="BAD_WEIGHT")
+    if event.prediction is not None:
+        _check_prediction(event.prediction)
+
+
+def _check_prediction(prediction: Prediction) -> None:
+    if isinstance(prediction, dict):
+        is_good = all(0.0 <= share <= 1.0 for share in prediction.values())
+    else:
+        is_good = math.isfinite(prediction)
+    if not is_good:
+        raise InvalidEvent(
+            "expected probabilities from 0 to 1, or a finite number, in prediction", reason="BAD_PREDICTION"
+        )
 
 
 def check_features(x: Features) -> None:

@@ -58,6 +58,8 @@ def expired(event_id: str, version: int) -> InvalidEvent:
 def prepare(event: Event, schema: Schema) -> Event:
     """The event, if it may enter the log. Raises `InvalidEvent` with the reason to tell its sender."""
     check_bounds(event)
+    if event.retracts:
+        return event  # teaches nothing, so it has no features
     _check_schema(event.x, schema)
     try:
         schema.check_label(event.y)

@@ -105,7 +105,7 @@ class Fold:
         events: list[Event] = []
         predictions = self.learner.prequential_batch(self._examples(entries, events))
         for event, prediction in zip(events, predictions, strict=False):
-            self.scores.update(prediction, event.y, event.weight)
+            self._score(event, prediction)
         if predictions:
             last = entries[len(predictions) - 1]
             self.version, self.chain = last.version, last.chain
@@ -128,7 +128,7 @@ class Fold:
                 event = decode(payload)
             except InvalidEvent:
                 return
-            if event.source in plan.without:
+            if event.retracts or event.source in plan.without:
                 return
             events.append(event)
             yield event.x, event.y, event.weight
@@ -140,7 +140,7 @@ class Fold:
             return None
         try:
             event = decode(entry.payload)
-            if event.source in plan.without:
+            if event.retracts or event.source in plan.without:
                 return None
             prediction = learner.prequential_one(event.x, event.y, event.weight)
         except InvalidEvent:
@@ -149,8 +149,16 @@ class Fold:
             if learner.version != self.version:
                 raise  # the learner changed before it refused: its state cannot be trusted
             return None
-        self.scores.update(prediction, event.y, event.weight)
+        self._score(event, prediction)
         return Learned(entry.version, event, prediction)
+
+    def _score(self, event: Event, prediction: Prediction) -> None:
+        """By the prediction that was served for the event, where the log holds it, else by the one that was
+        made before learning. A served one of another kind (a number for a class) is not one of ours."""
+        served = event.prediction
+        if served is not None and isinstance(served, dict) == isinstance(prediction, dict):
+            prediction = served
+        self.scores.update(prediction, event.y, event.weight)
 
     def to_bytes(self) -> bytes:
         """The whole fold; `from_bytes` continues bit for bit, scores included."""

@@ -7,6 +7,7 @@ a sender resumes with the next one.
 
 import hashlib
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
@@ -178,6 +179,10 @@ class Log(Protocol):
         """Enter a control entry under the version lock; its version. Safe to repeat with the same id.
         Raises `Fenced` for an outdated lease, `Superseded` unless this log passed through `expected`, a head
         that was read before, and no control entry came after it. Events may have come."""
+
+    def find(self, event_ids: Sequence[str]) -> list[int | None]:
+        """The version at which each event entered; None for those that did not, or whose ids are older than
+        what is remembered (`ids_max`)."""
 
     def raise_epoch(self, at_least: int) -> Head:
         """Make the epoch at least `at_least`; never lowers it."""

@@ -2,7 +2,7 @@
 
 import copy
 import queue
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
@@ -30,6 +30,7 @@ class Predict:
     version_min: int  # the version that the caller must see, 0 for any
     deadline: float  # on the replica's clock
     future: "Future[Answer]" = field(default_factory=Future)
+    ids: Sequence[str] = ()  # under which the rows are remembered, one each; empty: they are not
     needs: Head | None = None  # what the answer must hold: the head seen by a log read after arrival
 
 

@@ -12,7 +12,7 @@ b'{"y":1}'
 """
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from threading import RLock
@@ -241,6 +241,11 @@ class MemoryLog:
     def positions(self) -> dict[str, str]:
         with self._mutex:
             return dict(self._here().positions)
+
+    def find(self, event_ids: Sequence[str]) -> list[int | None]:
+        with self._mutex:
+            state = self._here()
+            return [state.ids.get(each, state.older_ids.get(each)) for each in event_ids]
 
     def raise_epoch(self, at_least: int) -> Head:
         with self._mutex:

@@ -29,6 +29,9 @@ class RedisKeys:
         self.snapshots = prefix + "snapshots"  # sorted set of JSON records, by order of commit
         self.replicas = prefix + "replicas"  # hash: id -> 'ends_ms record'
 
+        # meta hash, then slots: hashes, prediction id -> 'stored_ms record', see lua/remember.lua
+        self.remembered = tuple(f"{prefix}remembered{part}" for part in ("", *(f":{n}" for n in range(9))))
+
     def blob(self, blob_id: str) -> str:
         """The key of a snapshot's bytes: a hash, number of the piece -> piece."""
         return f"{self.prefix}snapshot:{blob_id}"

@@ -1,7 +1,7 @@
 """The log in Redis: a stream, its head and the positions of its sources, changed by Lua scripts only."""
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -24,7 +24,8 @@ from odl.log import (
     uncovered,
 )
 from odl.redis_keys import RedisKeys
-from odl.redis_script import Argument, RedisScript, address_of, transact
+from odl.redis_remembered import RedisPredictions
+from odl.redis_script import Argument, Call, RedisScript, address_of, run_together, transact
 
 PIPELINE_MAX = 1_000  # appends in one round trip: more would gain nothing
 STEP_MAX = 50  # appends in one script: halves the cost of each, and holds up other clients for 0.4 ms at most
@@ -46,9 +47,12 @@ class RedisLog:
         name: str,
         *,
         ids_max: int = IDS_MAX,
+        predictions: RedisPredictions | None = None,
         new_log_id: Callable[[], str] = lambda: uuid.uuid4().hex,
     ) -> None:
+        """`predictions`: what this log's reads take along; then only one thread may read."""
         self._client = client
+        self._predictions = predictions
         self._name = name
         self._keys = keys = RedisKeys(name)
         self._ids_max = ids_max
@@ -106,9 +110,14 @@ class RedisLog:
         return int(reply)
 
     def read(self, version: int, count: int) -> Slice:
-        keys = (self._keys.head, self._keys.log)
-        reply: bytes = self._present(self._read.run(keys, (version, count + 1), repeatable=True))
-        return _slice(reply, version, count)
+        call = Call(self._read, (self._keys.head, self._keys.log), (version, count + 1))
+        along = self._predictions.pack() if self._predictions else []
+        if self._predictions and along:
+            answers, reply = run_together(self._client, along, call)
+            self._predictions.settle(answers)
+        else:
+            reply = call.run()
+        return _slice(self._present(reply), version, count)
 
     def position(self, source: str) -> str | None:
         head = ("HGET", self._keys.head, "version")
@@ -121,6 +130,16 @@ class RedisLog:
         version, stored = transact(self._client, head, ("HGETALL", self._keys.sources))
         self._present(version)
         return {source.decode(): position.decode() for source, position in stored.items()}
+
+    def find(self, event_ids: Sequence[str]) -> list[int | None]:
+        head = ("HGET", self._keys.head, "version")
+        if not event_ids:
+            return []
+        both = [("HMGET", seen, *event_ids) for seen in self._keys.seen]
+        version, first, second = transact(self._client, head, *both)
+        self._present(version)
+        found = [one or other for one, other in zip(first, second, strict=True)]
+        return [None if at is None else int(at) for at in found]
 
     def raise_epoch(self, at_least: int) -> Head:
         reply = self._raise_epoch.run((self._keys.head,), (at_least,), repeatable=True)

@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeAlias, TypeVar
 
 import redis
@@ -87,6 +88,51 @@ class RedisScript:
             for number, each in enumerate(arguments):
                 queue(*(others if number else first), len(keys), *keys, *each)
             return _without_errors(pipeline.execute(raise_on_error=False))
+
+    def _command(self, keys: Sequence[str], arguments: Sequence[Argument]) -> tuple[Argument, ...]:
+        """What runs the script on a server that has it."""
+        how = ("FCALL", self._function) if self._by_function else ("EVALSHA", self._sha)
+        return *how, len(keys), *keys, *arguments
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One run of a script that is yet to be made; safe to repeat."""
+
+    script: RedisScript
+    keys: Sequence[str]
+    arguments: Sequence[Argument]
+
+    def run(self) -> Any:
+        """The script's answer."""
+        return self.script.run(self.keys, self.arguments, repeatable=True)
+
+
+def run_together(client: redis.Redis, aside: Sequence[Call], last: Call) -> tuple[list[Any], Any]:
+    """The answers of `aside`, then of `last`, in one round trip: not a transaction. What failed of `aside`
+    has its error in place of an answer. Raises what `last` raises."""
+
+    def execute() -> list[Any]:
+        with client.pipeline(transaction=False) as pipeline:
+            queue: Callable[..., Any] = pipeline.execute_command
+            for call in (*aside, last):
+                queue(*call.script._command(call.keys, call.arguments))
+            return list(pipeline.execute(raise_on_error=False))
+
+    *beside, answer = _reach(client, execute, repeatable=True)
+    # A server that has restarted knows no digests, and some users may run functions only: `run` sees to both.
+    unknown = (redis.exceptions.NoScriptError, redis.exceptions.NoPermissionError)
+    for at, (call, reply) in enumerate(zip(aside, beside, strict=True)):
+        if isinstance(reply, unknown):
+            try:
+                beside[at] = call.run()
+            except Unavailable as error:
+                beside[at] = error
+    if isinstance(answer, unknown):
+        answer = last.run()
+    if isinstance(answer, redis.exceptions.RedisError):
+        raise as_odl_error(answer, client) from answer
+    return beside, answer
 
 
 def transact(client: redis.Redis, *commands: tuple[str | bytes, ...]) -> list[Any]:

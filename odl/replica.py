@@ -6,7 +6,7 @@ import secrets
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import TypeVar
 
@@ -19,6 +19,7 @@ from odl.follower import Follower
 from odl.learner import Learner, Schema
 from odl.log import Log
 from odl.mailbox import Answer, Ask, Mailbox, fail
+from odl.remembered import PredictionStore
 from odl.snapshots import SnapshotStore
 from odl.status import Health, ReplicaStatus
 
@@ -40,6 +41,7 @@ class Replica:
         snapshots: SnapshotStore | None = None,
         *,
         learner_of: LearnerOf | None = None,
+        predictions: PredictionStore | None = None,
         settings: ReplicaSettings | None = None,
         replica_id: str = "",
         clock: Callable[[], float] = time.monotonic,
@@ -47,7 +49,7 @@ class Replica:
         self.settings = settings or ReplicaSettings()
         self.replica_id = replica_id or f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(2)}"
         follower = Follower(new_learner, load_learner, log, snapshots, learner_of)
-        self._actor = Actor(follower, self.settings, clock)
+        self._actor = Actor(follower, self.settings, clock, predictions)
         self._mailbox = Mailbox()
         self._mailbox.close(Unavailable("this replica has not been started"))
         self._thread: threading.Thread | None = None
@@ -92,15 +94,18 @@ class Replica:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    def predict(self, rows: list[Features], min_version: int = 0) -> "Future[Answer]":
+    def predict(
+        self, rows: list[Features], min_version: int = 0, ids: Sequence[str] = ()
+    ) -> "Future[Answer]":
         """Predictions by the version that is newest in the log at this moment, or by a newer one.
 
         The future fails with `InvalidEvent` (too many rows, or one that the learner refuses),
         `Unavailable` (log out of reach), `TooFarBehind` (not at `min_version` or the head before the
         deadline) or `HistoryLost`. Without rows the answer only says the version.
+        `ids`: one for each row to be remembered under, where this replica remembers predictions.
         """
         settings = self.settings
-        request = self._actor.request(rows, min_version)
+        request = self._actor.request(rows, min_version, ids)
         if len(rows) > settings.rows_max:
             wanted = f"expected at most {settings.rows_max} rows in one request, received {len(rows)}"
             fail(request, InvalidEvent(wanted, status=413, reason="TOO_MANY_ROWS"))
@@ -167,6 +172,13 @@ class Replica:
             reason=health.reason,
         )
 
+    def _flush_predictions(self) -> None:
+        try:
+            if self._actor.predictions is not None:
+                self._actor.predictions.flush()
+        except Unavailable as error:
+            logger.warning("the last predictions are not remembered: %s", error)
+
     def _run(self) -> None:
         wait_s = 0.0
         try:
@@ -175,6 +187,7 @@ class Replica:
             self._actor.turn(self._mailbox.take(0))
             while self._actor.has_waiting:  # ends: every request has a deadline
                 time.sleep(min(self._actor.turn([]), self.settings.wait_poll_ms / 1000))
+            self._flush_predictions()
         except Exception as error:
             self._failure = f"the replica failed: {type(error).__name__}: {error}"
             logger.exception("replica %s gave up", self.replica_id)

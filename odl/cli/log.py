@@ -49,6 +49,9 @@ def facts(explained: Explained) -> dict[str, Any]:
             "weight": event.weight,
             "label": event.y,
             "prediction_before": explained.prediction,
+            "prediction_served": event.prediction,
+            "corrects": event.corrects or None,
+            "retracts": event.retracts or None,
             "features": event.x,
         }
     if control:
