@@ -12,6 +12,7 @@ from threading import Lock
 import msgspec
 import redis
 
+from odl.config import Config
 from odl.errors import HistoryLost
 from odl.redis_keys import RedisKeys
 from odl.redis_script import Argument, Call, RedisScript, transact
@@ -119,3 +120,10 @@ def _recalled(prediction_id: str, stored: bytes, oldest_ms: float) -> Recalled:
         return Recalled(_decoder.decode(record), is_late=int(at_ms) < oldest_ms)
     except (msgspec.MsgspecError, ValueError) as error:
         raise HistoryLost(f"what was remembered of '{prediction_id}' cannot be read: {error}") from error
+
+
+def predictions_of(config: Config, client: redis.Redis) -> RedisPredictions | None:
+    """Where a model file has its predictions remembered; None if nowhere."""
+    if config.remember is None:
+        return None
+    return RedisPredictions(client, config.name, ttl_s=config.remember.ttl_s, records_max=config.remember.max)

@@ -63,6 +63,11 @@ class Replica:
         return self._actor.follower.fold.learner.fold_id
 
     @property
+    def remembers(self) -> bool:
+        """Whether predictions are remembered, so that feedback needs only id and truth."""
+        return self._actor.predictions is not None
+
+    @property
     def schema(self) -> Schema:
         """What the learner that serves accepts; a promotion may change it."""
         return self._actor.follower.fold.learner.schema

@@ -25,7 +25,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from odl.errors import InvalidEvent, Misconfigured
-from seldon.plane import CLIENT
+from seldon.intake import CLIENT
 
 TOKENS_MAX = 256  # every request is compared with each, at 0.2 µs: nobody's answer tells how far it got
 BYTES_MAX = 1 << 20  # of the file

@@ -5,8 +5,10 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs
 
 from odl.errors import OdlError
 from seldon.answer import failure_of, status_body
@@ -141,15 +143,17 @@ class App:
         started = time.perf_counter()
         body = await self._reader.read(scope, transport)
         client, key = self._guard.client(scope.headers), scope.headers.get("idempotency-key", "")
+        wait = parse_qs(scope.query_string).get("wait", [""])[-1]
         message = await asyncio.get_running_loop().run_in_executor(
-            self._pool, lambda: self._plane.feedback(body, client=client, key=key)
+            self._pool, lambda: self._plane.feedback(body, client=client, key=key, wait=wait)
         )
         self.metrics.count_feedback(message, time.perf_counter() - started)
-        return Response.json(message)
+        return Response.json(message, 200 if message["meta"]["tags"].get("visible", True) else 202)
 
     async def _infer(self, scope: Scope, transport: Transport) -> Response:
         started = time.perf_counter()
         inference = read_inference(await self._reader.read_body(scope, transport), self._plane.names)
+        inference = replace(inference, request=self._plane.named(inference.request))
         answer = await outcome(self._plane.predictions(inference.request))
         service = self._service
         response = Response.json(inference_answer(service.name, service.replica.fold_id, inference, answer))

@@ -14,6 +14,7 @@ from odl.feedback import DirectSink, Sink
 from odl.redis_connection import check_server, connect
 from odl.redis_lock import RedisLock
 from odl.redis_log import RedisLog
+from odl.redis_remembered import RedisPredictions, predictions_of
 from odl.redis_snapshots import RedisSnapshots
 from odl.replica import Replica
 from odl.replicas import RedisReplicas
@@ -25,6 +26,7 @@ from seldon.heartbeat import Heartbeat
 from seldon.limits import RateBound
 from seldon.plane import DataPlane
 from seldon.service import Service
+from streaming.join import Join
 
 logger = logging.getLogger(__name__)
 
@@ -54,14 +56,8 @@ def open_service(
         log = _open_log(config, client, with_kafka=kafka is not None)
         sink = _sink(config, log, kafka, parts, deadline)
         snapshots = RedisSnapshots(client, config.name)
-        replica = Replica(
-            lambda: HedgeLearner(spec),
-            HedgeLearner.from_bytes,
-            log,
-            snapshots,
-            learner_of=lambda other: HedgeLearner(ModelSpec.from_dict(other)),
-            settings=config.serve,
-        )
+        predictions = predictions_of(config, client)
+        replica = _replica(config, spec, client, predictions)
         _check_fold(config, log, replica)
         replica.start()
         parts.callback(lambda: replica.stop(deadline.left_s()))
@@ -82,11 +78,12 @@ def open_service(
         parts.callback(lambda: heartbeat.stop(deadline.left_s()))
         # The order of columns is what the model file says; the spec keeps its fields sorted.
         names = list(config.model.get("fields") or {})
+        join = Join(log, predictions, config.feedback.corrections)
         greeting = _greeting(config, replica, kafka)
         return Service(
             config.name,
             replica,
-            DataPlane(replica, sink, names=names, bound=_bound(config)),
+            DataPlane(replica, sink, names=names, bound=_bound(config), log=log, join=join),
             parts.pop_all(),
             task=spec.task,
             fields=config.model.get("fields") or {},
@@ -95,6 +92,21 @@ def open_service(
             guard=Guard(access, config.serve.open),
             deadline=deadline,
         )
+
+
+def _replica(
+    config: Config, spec: ModelSpec, client: redis.Redis, predictions: RedisPredictions | None
+) -> Replica:
+    """One that is not started. Its log is its own, since predictions travel with what its thread reads."""
+    return Replica(
+        lambda: HedgeLearner(spec),
+        HedgeLearner.from_bytes,
+        RedisLog(client, config.name, ids_max=config.log.ids_max, predictions=predictions),
+        RedisSnapshots(client, config.name),
+        predictions=predictions,
+        learner_of=lambda other: HedgeLearner(ModelSpec.from_dict(other)),
+        settings=config.serve,
+    )
 
 
 def _disconnect(client: redis.Redis, deadline: Deadline) -> None:

@@ -3,7 +3,7 @@
 It stands where a `Replica` stands, so that the data plane, the routes and the probes are the same ones.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack
 from hashlib import sha256
@@ -39,7 +39,11 @@ class FrozenReplica:
         self._model = model
         self._digest = digest
 
-    def predict(self, rows: list[Features], min_version: int = 0) -> "Future[Answer]":
+    remembers = False  # whose predictions nobody can teach need no memory
+
+    def predict(
+        self, rows: list[Features], min_version: int = 0, ids: Sequence[str] = ()
+    ) -> "Future[Answer]":
         """Predictions at once. The future fails with `InvalidEvent` or, for a version to come,
         `TooFarBehind`."""
         return _now(lambda: self._answer(rows, min_version))

@@ -3,23 +3,27 @@
 Our server and the class for seldon-core call these same methods, so both give the same answers.
 """
 
-import re
+import contextlib
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from dataclasses import replace
 
-from odl.errors import InvalidEvent
+from odl.errors import Unavailable
 from odl.event import Event
-from odl.feedback import Sink, check_row, prepare
+from odl.feedback import Receipt, Sink, check_row
+from odl.log import Log, Outcome
 from odl.replica import Answer, Replica
 from seldon.answer import prediction_answer, receipt_answer
+from seldon.intake import ANONYMOUS, Intake, row_ids, tags_of
 from seldon.limits import RateBound
-from seldon.message import Feedback, Json, SeldonMessage, decode_feedback, decode_message, malformed
-from seldon.request import Request, read_request, read_version
-from seldon.truth import read_id, read_truth
+from seldon.message import Json, decode_feedback, decode_message, malformed
+from seldon.puid import new_puid
+from seldon.request import Request, read_request
+from streaming.join import Join, Known
 
-ANONYMOUS = "anonymous"
-CLIENT = re.compile(r"[A-Za-z0-9._-]{1,64}")  # part of a source, which is a key in Redis and a label
+VISIBLE_POLL_S = 0.01  # how often somebody who waits for a version looks for it; a consumer needs as long
+IN_LOG = "log"  # who had an event that was not sent on, since the log has it
 
 
 class DataPlane:
@@ -32,26 +36,38 @@ class DataPlane:
         *,
         names: Sequence[str] = (),
         bound: RateBound | None = None,
+        log: Log | None = None,
+        join: Join | None = None,
         clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
     ) -> None:
-        """`names`: the declared order of features, for rows without names; `bound`: of feedback, if any."""
+        """`names`: the declared order of features, for rows without names; `bound`: of feedback, if any;
+        `log`: where to look for the version of feedback that somebody waits for; `join`: what makes events
+        of labels that come without features."""
         self.replica = replica
         self._sink = sink
         self.names = tuple(names)
         self._bound = bound
-        self._clock_ms = clock_ms
+        self._log = log
+        self._intake = Intake(self.names, join, clock_ms)
 
     def ask(self, body: bytes | Json) -> tuple[Request, Future[Answer]]:
         """Check a prediction request and hand it to the replica; `answer` makes the reply of both.
         Raises `InvalidEvent`."""
-        request = read_request(decode_message(body), self.names)
+        request = self.named(read_request(decode_message(body), self.names))
         return request, self.predictions(request)
+
+    def named(self, request: Request) -> Request:
+        """The request with an id to be remembered under, where this replica remembers predictions."""
+        if request.puid or not self.replica.remembers:
+            return request
+        return replace(request, puid=new_puid())
 
     def predictions(self, request: Request) -> Future[Answer]:
         """Hand a request to the replica, whatever it was read from. Raises `InvalidEvent`."""
         for row in request.rows:
             check_row(row, self.replica.schema)
-        return self.replica.predict(request.rows, request.min_version)
+        ids = row_ids(request.puid, len(request.rows)) if request.puid and self.replica.remembers else ()
+        return self.replica.predict(request.rows, request.min_version, ids)
 
     def answer(self, request: Request, answer: Answer) -> Json:
         """The SeldonMessage for a request."""
@@ -68,46 +84,52 @@ class DataPlane:
         request, future = self.ask(body)
         return self.answer(request, future.result())
 
-    def feedback(self, body: bytes | Json, *, client: str = "", key: str = "") -> Json:
+    def feedback(self, body: bytes | Json, *, client: str = "", key: str = "", wait: str = "") -> Json:
         """Enter feedback: every row is an event of its own, and all are checked before the first is sent.
         Returns when it is as durable as `meta.tags.durability` says. Blocks.
 
-        `client`: who sends (header X-Client-Id), `key`: the header Idempotency-Key.
+        `client`: who sends (header X-Client-Id), `key`: the header Idempotency-Key, `wait`: "version" to
+        return once the log has it (or `meta.tags.wait`), at most for as long as a prediction may take; after
+        that the answer says `visible: false`.
         Raises `InvalidEvent` or `Unavailable`.
         """
-        puid, events = self._events(decode_feedback(body), client or ANONYMOUS, key)
+        feedback = decode_feedback(body)
+        wait = wait or tags_of(feedback).get("wait", "")
+        if wait not in ("", "version"):
+            raise malformed("expected 'version' in wait")
+        client = client or ANONYMOUS
+        puid, events = self._intake.read(feedback, self.replica.schema, client, key)
         if self._bound is not None:
-            self._bound.take(events[0].source, len(events))
-        return receipt_answer(puid, [self._sink.submit(event) for event in events])
+            self._bound.take(f"rest:{client}", len(events))
+        receipts = [self._enter(event) for event in events]
+        if wait:
+            receipts = self._wait_for_versions([_id_of(event) for event in events], receipts)
+        answer = receipt_answer(puid, receipts)
+        if wait and any(receipt.version is None for receipt in receipts):
+            answer["meta"]["tags"]["visible"] = False
+        return answer
 
-    def _events(self, feedback: Feedback, client: str, key: str) -> tuple[str, list[Event]]:
-        if not isinstance(feedback.request, SeldonMessage):
-            raise malformed("expected the features in request, received none")
-        if not CLIENT.fullmatch(client):
-            raise InvalidEvent(
-                "expected X-Client-Id of 1 to 64 letters, digits, dots, dashes and underscores",
-                reason="BAD_CLIENT",
-            )
-        labels = read_truth(feedback)
-        puid = read_id(feedback, key)
-        rows = read_request(feedback.request, self.names).rows
-        if len(rows) != len(labels):
-            raise InvalidEvent(
-                f"expected one label for each of {len(rows)} rows, received {len(labels)}", reason="BAD_TRUTH"
-            )
-        version = 0
-        if isinstance(feedback.response, SeldonMessage):
-            version = read_version(feedback.response.meta.tags, "version")
-        now_ms = self._clock_ms()
-        events = [
-            Event(
-                id=puid if len(rows) == 1 else f"{puid}/{number}",
-                x=row,
-                y=label,
-                time_ms=now_ms,
-                source=f"rest:{client}",
-                version=version,
-            )
-            for number, (row, label) in enumerate(zip(rows, labels, strict=True))
-        ]
-        return puid, [prepare(event, self.replica.schema) for event in events]
+    def _enter(self, event: Event | Known) -> Receipt:
+        if isinstance(event, Known):
+            return Receipt(Outcome.DUPLICATE, event.version, IN_LOG)
+        return self._sink.submit(event)
+
+    def _wait_for_versions(self, ids: Sequence[str], receipts: list[Receipt]) -> list[Receipt]:
+        """The receipts with the versions that came to be known in time. What is kept is kept: if the log
+        cannot be reached, nothing is refused any more."""
+        deadline = time.monotonic() + self.replica.settings.deadline_s
+        while self._log is not None and any(receipt.version is None for receipt in receipts):
+            with contextlib.suppress(Unavailable):
+                found = self._log.find(ids)
+                receipts = [
+                    replace(receipt, version=at if receipt.version is None else receipt.version)
+                    for receipt, at in zip(receipts, found, strict=True)
+                ]
+            if time.monotonic() >= deadline:
+                break
+            time.sleep(VISIBLE_POLL_S)
+        return receipts
+
+
+def _id_of(event: Event | Known) -> str:
+    return event.id if isinstance(event, Event) else ""
