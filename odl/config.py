@@ -54,6 +54,7 @@ class LogSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     log_id: str = ""  # refuse to start on a log with another id; empty: take what is there
     require_fsync_always: bool | None = None  # refuse a Redis that may lose acknowledged writes in a crash;
     # left out: only where nothing else keeps them, which is without Kafka
+    archive: str = ""  # folder or s3://… of `odl archive`; then nothing is trimmed that is not archived
 
 
 class RememberSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -40,6 +40,10 @@ class Folds:
         self._learner_of = learner_of
         self.fold_id = new_learner().fold_id  # of the model file; plans may say otherwise
 
+    def on(self, log: Log) -> "Folds":
+        """The same folds of another view of their log."""
+        return Folds(self._new_learner, self._load_learner, log, self._snapshots, self._learner_of)
+
     def new(self, plan: Plan = BASE) -> Fold:
         """The fold of nothing under a plan. Raises `HistoryLost` if its spec makes no learner here."""
         if plan.spec is None:
@@ -119,7 +123,7 @@ class Folds:
             begins = part.entries[0].version if part.entries else part.head.version
             raise HistoryLost(
                 f"the log begins at version {begins}, and no snapshot that it leads on from holds what came "
-                f"before as version {up_to} needs it: choose a later version, or restore a backup"
+                f"before as version {up_to} needs it: choose a later version, or pass --archive to `odl replay`"
             )
         return fold
 

@@ -98,7 +98,8 @@ class Snapshotter:
     """Saves a snapshot whenever the newest one is `settings.snapshot_every` versions old, and at `stop`;
     with `log` and `replicas` also confirms those of others, trims, and keeps the log's limit.
 
-    `retain`: entries that trimming leaves at least, None to trim nothing. Stop it before its replica.
+    `retain`: entries that trimming leaves at least, None to trim nothing; `archived`: up to which version the
+    log is archived, where entries may not go before they are. Stop it before its replica.
     `look` and `tend` are one step each without the thread.
     """
 
@@ -111,6 +112,7 @@ class Snapshotter:
         log: Log | None = None,
         replicas: Replicas | None = None,
         retain: int | None = None,
+        archived: Callable[[], int] | None = None,
     ) -> None:
         self._replica = replica
         self._store = store
@@ -119,6 +121,7 @@ class Snapshotter:
         self._log = log
         self._replicas = replicas
         self._retain = retain
+        self._archived = archived
         self._trimmed = (0, 0)  # epoch and first version that was kept, so that trimming goes in larger steps
         self._every = replica.settings.snapshot_every
         self._newest = 0  # newest snapshot known, so that the store is only asked when one seems due
@@ -184,6 +187,11 @@ class Snapshotter:
         done = self._trimmed[1] if self._trimmed[0] == head.epoch else 0
         if first < done + self._every:
             return
+        if self._archived is not None:
+            first = min(first, self._archived())
+            if first < done + self._every:
+                logger.info("not trimmed: the log is archived up to version %d only", first)
+                return
         if not is_confirmed(kept[0], replicas.list(), self._replica.replica_id):
             return  # at one of the next looks
         lease = self._lock.acquire(f"trim by {self._replica.replica_id}", LEASE_MS)

@@ -2,15 +2,18 @@
 
 import logging
 import os
+from collections.abc import Callable
 from contextlib import ExitStack
 
 import redis
 
 from hedge_model import HedgeLearner, ModelSpec
 from hedge_model.golden import MachineDiffers, assert_golden
+from odl.archive import Archive, archived_version
 from odl.config import Config
 from odl.errors import Misconfigured, TooFarBehind
 from odl.feedback import DirectSink, Sink
+from odl.folder import Folder
 from odl.redis_connection import check_server, connect
 from odl.redis_lock import RedisLock
 from odl.redis_log import RedisLog
@@ -70,6 +73,7 @@ def open_service(
             log,
             replicas,
             config.log.retain,
+            _archived(config, log),
         )
         snapshotter.start()
         parts.callback(lambda: snapshotter.stop(deadline.left_s()))
@@ -114,6 +118,14 @@ def _disconnect(client: redis.Redis, deadline: Deadline) -> None:
     # redis-py; beyond the deadline such threads end with the process.
     if not deadline.is_over:
         client.close()
+
+
+def _archived(config: Config, log: RedisLog) -> Callable[[], int] | None:
+    """Up to which version the log is archived; None where nothing is."""
+    if not config.log.archive:
+        return None
+    store = Archive(Folder(config.log.archive))
+    return lambda: archived_version(log, store)
 
 
 def _bound(config: Config) -> RateBound | None:

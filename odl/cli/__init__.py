@@ -20,6 +20,7 @@ COMMANDS = {
     "rollback": "bring an earlier version back, on every replica",
     "promote": "replace the learner by another fold of the same log, on every replica",
     "export": "write a version's weights and a manifest for scoring with NumPy alone",
+    "archive": "write the log to Parquet files, on a disk or in S3; they stay when the log is trimmed",
     "log": "show one entry: what was learned, from where, and what was predicted before it",
     "rights": "print what an administrator gives the service's Redis user: functions and ACL rules",
     "fit": "fold a CSV file offline and print prequential scores",

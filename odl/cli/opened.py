@@ -23,6 +23,7 @@ from odl.cli.options import add_connection_options, model_config, redis_url
 from odl.errors import Misconfigured
 from odl.folds import Folds
 from odl.lifecycle import Changed, Lifecycle, OnPage
+from odl.log import Log
 from odl.prequential import Scores
 from odl.redis_connection import connect
 from odl.redis_lock import RedisLock
@@ -36,7 +37,7 @@ class Opened:
 
     name: str
     spec: ModelSpec  # of the model file
-    log: RedisLog
+    log: Log
     snapshots: RedisSnapshots
     lock: RedisLock
     folds: Folds

@@ -5,12 +5,15 @@ side by side: what the model is, and what it would be.
 """
 
 import argparse
+from dataclasses import replace as with_other
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
 from hedge_model import HedgeLearner
+from odl.archive import Archive
+from odl.archived_log import ArchivedLog
 from odl.cli.opened import (
     Opened,
     add_model_options,
@@ -24,6 +27,7 @@ from odl.cli.opened import (
 from odl.cli.promote import add_plan_arguments
 from odl.control import Plan, merge
 from odl.errors import HistoryLost
+from odl.folder import Folder
 from odl.replay import OnPage, Replayed, fold_at, outcome, replay
 
 
@@ -31,12 +35,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `odl replay`."""
     add_model_options(parser)
     parser.add_argument("--to", type=int, metavar="V", help="stop at this version (the head)")
+    parser.add_argument("--archive", metavar="URL", help="read what was trimmed from here (`odl archive`)")
     add_plan_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Fold and print."""
     model = open_model(args)
+    if args.archive:
+        log = ArchivedLog(model.log, Archive(Folder(args.archive)))
+        model = with_other(model, log=log, folds=model.folds.on(log))
     to = model.log.head().version if args.to is None else args.to
     present = fold(model, to, None)
     if not (args.spec or args.without or args.after or args.all_history):

@@ -1,5 +1,6 @@
 """What goes with snapshots: confirming those of others, trimming, and how far the log may grow."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -41,6 +42,7 @@ class Pod:
             fleet.log,
             fleet.replicas,
             fleet.retain,
+            fleet.archived,
         )
         self.replica.start()
 
@@ -76,9 +78,10 @@ class Pod:
 class Fleet:
     """A log and those who serve it."""
 
-    def __init__(self, retain: int | None = None) -> None:
+    def __init__(self, retain: int | None = None, archived: Callable[[], int] | None = None) -> None:
         self.log, self.snapshots, self.lock = new_log()
         self.retain = retain
+        self.archived = archived
         self.now_ms = 0
         self.replicas = MemoryReplicas(lambda: self.now_ms)
         self.pods: list[Pod] = []
@@ -124,6 +127,23 @@ def test_what_retain_asks_for_stays():
             fleet.append(EVERY)
             pod.look()
         assert fleet.first() == 15
+
+
+def test_what_is_not_archived_stays_until_it_is():
+    archived = 0
+    with Fleet(retain=1, archived=lambda: archived) as fleet:
+        pod = fleet.pod("a")
+        for _ in range(4):
+            fleet.append(EVERY)
+            pod.look()
+        assert fleet.first() == 1
+        archived = 17
+        pod.look()
+        assert fleet.first() == 17
+        archived = 40
+        fleet.append(EVERY)
+        pod.look()
+        assert fleet.first() == 30
 
 
 def test_without_retain_nothing_is_ever_trimmed():
