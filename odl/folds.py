@@ -123,7 +123,7 @@ class Folds:
             begins = part.entries[0].version if part.entries else part.head.version
             raise HistoryLost(
                 f"the log begins at version {begins}, and no snapshot that it leads on from holds what came "
-                f"before as version {up_to} needs it: choose a later version, or pass --archive to `odl replay`"
+                f"before as version {up_to} needs it: choose a later version, or name the archive (--archive)"
             )
         return fold
 
