@@ -77,6 +77,10 @@ class Replica:
         """Whether it was at the head since it began to fold; those who still catch up hold up nobody."""
         return self._actor.has_joined
 
+    def age_s(self) -> float:
+        """How many seconds ago this replica was known to be at the head of the log; infinite before that."""
+        return self._actor.age_s()
+
     def start(self) -> None:
         """Start the thread. It restores the newest snapshot, or folds the log from its beginning."""
         self._mailbox.open()
