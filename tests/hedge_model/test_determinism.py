@@ -22,6 +22,16 @@ SPECS = [
 ]
 
 
+LONG = ModelSpec(hidden_layers=2, width=16, window=250)
+BOTH_DIGESTS = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from hedge_model.golden import golden_digest
+from test_determinism import long_digest
+print(golden_digest(), long_digest())
+"""
+
+
 def _stream(count: int = 400) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
     """Numbers of several scales, gaps that begin late, classes that appear one after the other."""
     random = np.random.default_rng(11)
@@ -29,7 +39,7 @@ def _stream(count: int = 400) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.i
     X[random.random(X.shape) < 0.03] = np.nan
     X[:50] = np.nan_to_num(X[:50])
     X[:80, 11] = np.nan  # a field that appears late
-    y = (np.nan_to_num(X[:, 3]) > 0) * 1 + np.arange(count) // 150
+    y = (np.nan_to_num(X[:, 3]) > 0) * 1 + np.arange(count) // 150 % 6
     return X, y.astype(np.int64)
 
 
@@ -48,6 +58,39 @@ def _folded(spec: ModelSpec) -> str:
     learner = HedgeLearner(spec)
     learner.learn_many(X, y)
     return learner.digest()
+
+
+def long_digest() -> str:
+    """Of 20,000 events at once; small, so that it takes a second."""
+    learner = HedgeLearner(LONG)
+    learner.learn_many(*_stream(20_000))
+    return learner.digest()
+
+
+def test_20_000_events_have_one_digest_however_they_come() -> None:
+    X, y = _stream(20_000)
+    expected = long_digest()
+    one = HedgeLearner(LONG)
+    for x, label in zip(_events(X), y.tolist(), strict=True):
+        one.learn_one(x, label)
+    assert one.digest() == expected
+    first = HedgeLearner(LONG)
+    first.learn_many(X[:10_000], y[:10_000])
+    second = HedgeLearner.from_bytes(first.to_bytes())
+    second.learn_many(X[10_000:], y[10_000:])
+    assert second.digest() == expected
+    before = _swap(FLUSH)
+    try:
+        assert long_digest() == expected
+    finally:
+        _swap(before)
+    found: list[str] = []
+    threads = [threading.Thread(target=lambda: found.append(long_digest())) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == [expected] * 8
 
 
 def test_one_by_one_and_many_at_once_are_the_same_fold(spec: ModelSpec) -> None:
@@ -123,9 +166,9 @@ def test_code_for_every_level_of_x86_gives_the_golden_digest(
         return  # code for this level cannot run here
     directory = request.config.cache.mkdir(f"compiled-{level}")  # compiled once, kept between runs
     target = {"NUMBA_CPU_NAME": level, "NUMBA_CPU_FEATURES": "", "NUMBA_CACHE_DIR": str(directory)}
-    command = [sys.executable, "-c", "from hedge_model.golden import *; print(golden_digest())"]
+    command = [sys.executable, "-c", BOTH_DIGESTS, str(Path(__file__).parent)]
     run = subprocess.run(command, env={**os.environ, **target}, capture_output=True, text=True, timeout=300)
-    assert run.stdout.strip() == GOLDEN, run.stderr
+    assert run.stdout.split() == [GOLDEN, long_digest()], run.stderr
 
 
 def test_this_machine_computes_the_golden_fold() -> None:
