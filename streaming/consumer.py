@@ -12,9 +12,10 @@ the dead-letter topic, and tombstones (messages without a value), which mean not
 import logging
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
@@ -23,15 +24,10 @@ from odl.event import encode
 from odl.feedback import expired, prepare
 from odl.learner import Schema
 from odl.log import Append, Appended, Log, Outcome
-from streaming.connection import (
-    Options,
-    admin_client,
-    as_odl_error,
-    client_options,
-    quiet_logger,
-)
-from streaming.dead_letters import DeadLetter, DeadLetters
-from streaming.message import decode_value, read_headers
+from streaming.connection import Options, admin_client, as_odl_error, client_options, quiet_logger
+from streaming.dead_letters import DeadLetter, DeadLetters, letter_of
+from streaming.join import Join, Joined, Known
+from streaming.label_reader import LabelReader, Place, event_of
 from streaming.patience import WAIT_S_MIN, Patience, Stopped
 from streaming.source import Positions, Start
 
@@ -79,6 +75,7 @@ class _Step:
     append: Append
     message: Message
     letter: DeadLetter | None  # to be written before the position passes
+    is_known: bool = False  # a label whose event has entered before
 
 
 class FeedbackConsumer:
@@ -96,6 +93,7 @@ class FeedbackConsumer:
         schema: Schema,
         dead_letters: DeadLetters,
         *,
+        join: Join | None = None,
         batch_max: int = BATCH_MAX,
         identity_check_s: float = IDENTITY_CHECK_S,
         options: Options | None = None,
@@ -104,6 +102,7 @@ class FeedbackConsumer:
         self._log = log
         self._schema = schema
         self._dead_letters = dead_letters
+        self._join = LabelReader(join or Join(log, None))
         self._batch_max = batch_max
         self._identity_check_s = identity_check_s
         self._positions = Positions(admin_client(bootstrap, options), topic, log)
@@ -166,12 +165,16 @@ class FeedbackConsumer:
             return
         # What has arrived by now, without waiting for more: a lone event is not held back.
         messages = [first, *self._consumer.consume(self._batch_max - 1, timeout=0)]
-        self._store([step for message in messages if (step := self._step(message))])
+        moved: set[int] = set()  # partitions to be read again from elsewhere: the rest of these is stale
+        for run in self._join.runs(messages):
+            run = [message for message in run if message.partition() not in moved]
+            joined = self._patience.until_done("log", partial(self._join.resolve, run))
+            moved |= self._store([step for message in run if (step := self._step(message, joined))])
         for message in messages:
             if message.error() is not None:
                 self._on_error(message)
 
-    def _step(self, message: Message) -> _Step | None:
+    def _step(self, message: Message, joined: Mapping[Place, Joined]) -> _Step | None:
         """What to append for a message; None if nothing, because it was handled before or is an error."""
         partition, offset = message.partition(), message.offset()
         place = self._places.get(partition)
@@ -179,33 +182,35 @@ class FeedbackConsumer:
             return None
         seq, value, letter = str(offset), message.value(), None
         payload, event_id, after = b"", "", 0
-        if value is not None:
-            headers = read_headers(message)
+        found = joined.get((partition, offset))
+        if value is not None and not isinstance(found, Known):
             try:
-                event = decode_value(value, source=place.source, seq=seq, headers=headers)
+                event = event_of(message, found, place.source)
                 payload, event_id = encode(prepare(event, self._schema)), event.id
                 after = max(0, event.version)
             except InvalidEvent as error:
-                letter = _letter(message, place.source, error)
+                letter = letter_of(message, place.source, error)
         append = Append(payload, event_id, place.source, prev=place.prev, seq=seq, after=after)
         place.prev, place.following = seq, offset + 1
-        return _Step(partition, append, message, letter)
+        return _Step(partition, append, message, letter, isinstance(found, Known))
 
     # Storing
 
-    def _store(self, steps: Sequence[_Step]) -> None:
+    def _store(self, steps: Sequence[_Step]) -> set[int]:
+        """Store steps in order; the partitions that go on elsewhere now."""
+        moved: set[int] = set()
         letters = [step.letter for step in steps if step.letter is not None]
         if letters:
             # What came before the first dead letter need not wait for the dead-letter topic.
             first = next(i for i, step in enumerate(steps) if step.letter is not None)
-            self._append(steps[:first])
+            moved = self._append(steps[:first])
             self._patience.until_done("dead-letter topic", lambda: self._dead_letters.write(letters))
             steps = steps[first:]
-        self._append(steps)
+        return moved | self._append(steps)
 
-    def _append(self, steps: Sequence[_Step]) -> None:
+    def _append(self, steps: Sequence[_Step]) -> set[int]:
         if not steps:
-            return
+            return set()
         items = [step.append for step in steps]
         answers = self._patience.until_done("log", lambda: self._log.append_many(items))
         ahead: set[int] = set()
@@ -218,11 +223,12 @@ class FeedbackConsumer:
         for partition in ahead:
             self._reposition(partition)
         self._show_progress({step.partition for step in steps} - ahead)
+        return ahead
 
     def _pass_over(self, step: _Step) -> None:
         """Make a dead letter of an event that the log no longer can tell from one it has, then pass it."""
         asked = step.append
-        letter = _letter(step.message, asked.source, expired(asked.event_id, asked.after))
+        letter = letter_of(step.message, asked.source, expired(asked.event_id, asked.after))
         self._patience.until_done("dead-letter topic", lambda: self._dead_letters.write([letter]))
         passing = [Append(b"", "", asked.source, prev=asked.prev, seq=asked.seq)]
         [answer] = self._patience.until_done("log", lambda: self._log.append_many(passing))
@@ -235,6 +241,8 @@ class FeedbackConsumer:
             self._counts["gaps"] += 1
         elif step.letter is not None:
             self._counts["dead_letters"] += answer.outcome is Outcome.ACCEPTED
+        elif step.is_known:
+            self._counts["duplicates"] += 1
         elif not step.append.payload:
             self._counts["tombstones"] += answer.outcome is Outcome.ACCEPTED
         else:
@@ -317,9 +325,3 @@ class FeedbackConsumer:
             raise cause
         logger.warning("%s; going on", cause)
         self._patience.pause(WAIT_S_MIN)
-
-
-def _letter(message: Message, source: str, error: InvalidEvent) -> DeadLetter:
-    value, headers = message.value(), tuple(read_headers(message))
-    assert value is not None  # a tombstone is no event, so nothing can be wrong with it
-    return DeadLetter(message.key(), value, error.reason, str(error), source, message.offset(), headers)

@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from odl.errors import Unavailable
+from odl.errors import InvalidEvent, Unavailable
 from streaming.connection import REQUEST_TIMEOUT_S, Options, as_odl_error, client_options, quiet_logger
 from streaming.delivery import Delivered, Delivery, TooLarge
 from streaming.message import read_headers
@@ -42,6 +42,13 @@ class DeadLetter:
     offset: int  # position there
     headers: tuple[tuple[str, bytes | None], ...] = ()  # original ones
     cut: int | None = None  # original size in bytes, if the value is only a head
+
+
+def letter_of(message: Message, source: str, error: InvalidEvent) -> DeadLetter:
+    """The dead letter of a message that was refused with `error`; `source` is the key of its position."""
+    value, headers = message.value(), tuple(read_headers(message))
+    assert value is not None  # a tombstone is no event, so nothing can be wrong with it
+    return DeadLetter(message.key(), value, error.reason, str(error), source, message.offset(), headers)
 
 
 class DeadLetters:

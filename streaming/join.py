@@ -90,15 +90,16 @@ def read_label(value: bytes) -> LateLabel | None:
         return None
     try:
         probe = _probe.decode(value)
-        if probe.x is not UNSET or probe.y is not UNSET or probe.truth is probe.retracts is UNSET:
-            return None
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None  # the reader of events says what is wrong with it
+    if probe.x is not UNSET or probe.y is not UNSET or probe.truth is probe.retracts is UNSET:
+        return None
+    try:
         return _decoder.decode(value)
-    except msgspec.ValidationError as error:
+    except msgspec.MsgspecError as error:
         raise InvalidEvent(
             f"expected id and truth (and corrects, retracts, weight, time_ms): {error}", reason="BAD_FIELD"
         ) from error
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None  # the reader of events says what is wrong with it
 
 
 class Join:

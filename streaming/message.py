@@ -9,6 +9,7 @@
 | `time_ms` | 0 | when the label became known, Unix milliseconds |
 | `version` | 0 | version of the prediction that was served for this event |
 
+A label alone, `{"id": …, "truth": …}`, is joined with the prediction of that id (streaming.join).
 Other fields, NaN and Infinity, numbers out of range and values above 1 MiB are refused.
 A header `odl-source: rest:<client>` says for whom the event was produced, if not for Kafka itself.
 
@@ -65,6 +66,12 @@ def decode_value(value: bytes, *, source: str, seq: str, headers: Headers = ()) 
             reason="BAD_FIELD",
         )
     client = _client(headers)
+    if not client and (event.prediction is not None or event.corrects or event.retracts):
+        raise InvalidEvent(
+            "expected no 'prediction', and neither 'corrects' nor 'retracts' beside features: send id and "
+            "truth alone, the rest is looked up",
+            reason="BAD_FIELD",
+        )
     return msgspec.structs.replace(event, source=client or source, seq="" if client else seq)
 
 

@@ -10,6 +10,7 @@ from hedge_model.spec import ModelSpec
 from odl.cli.options import add_connection_options, model_config, redis_url, required
 from odl.redis_connection import check_server, connect
 from odl.redis_log import RedisLog
+from odl.redis_remembered import predictions_of
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,6 +23,7 @@ def run(args: argparse.Namespace) -> int:
     from streaming.connection import check_broker, options_of
     from streaming.consumer import FeedbackConsumer
     from streaming.dead_letters import DeadLetters
+    from streaming.join import Join
 
     console = Console(stderr=True)
     config = model_config(args)
@@ -39,6 +41,7 @@ def run(args: argparse.Namespace) -> int:
         log,
         ModelSpec.from_dict(config.model),
         DeadLetters(brokers, config.kafka.dead_letter_topic, options=options),
+        join=Join(log, predictions_of(config, client), config.feedback.corrections),
         options=options,
     )
     for number in (signal.SIGTERM, signal.SIGINT):
