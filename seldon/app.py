@@ -11,13 +11,14 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from odl.errors import OdlError
+from odl.logs import PUID
 from seldon.answer import failure_of, status_body
 from seldon.contract import contract
 from seldon.http import MessageReader, Response, Scope, Transport, outcome
-from seldon.metrics import PlaneMetrics
 from seldon.open_inference import inference_answer, model_metadata, read_inference, server_metadata
 from seldon.openapi import openapi
 from seldon.service import Service
+from seldon.traces import Tracer
 
 # Feedback waits for Redis (an fsync) or Kafka; Redis commits waiting clients as a group.
 FEEDBACK_THREADS = 16
@@ -38,7 +39,7 @@ class App:
         self._service = service
         self._plane = service.plane
         self._guard = service.guard
-        self.metrics = PlaneMetrics()
+        self.metrics = service.metrics
         self._reader = MessageReader()
         self._pool = ThreadPoolExecutor(FEEDBACK_THREADS, "feedback")
         self._answering: set[asyncio.Task[Any] | None] = set()  # requests that wait for their answer
@@ -62,6 +63,8 @@ class App:
             "/contract.json": (get, self._contract),
             **self._inference_routes(),
         }
+        if service.tracer is not None:
+            self._routes |= self._traced(service.tracer)
 
     def _inference_routes(self) -> dict[str, tuple[tuple[str, ...], Handler]]:
         get = ("GET",)
@@ -76,6 +79,14 @@ class App:
             routes[f"{base}/ready"] = (get, self._model_ready)
             routes[f"{base}/infer"] = (("POST",), self._infer)
         return routes
+
+    def _traced(self, tracer: Tracer) -> dict[str, tuple[tuple[str, ...], Handler]]:
+        names = {self._predict: "odl.predict", self._infer: "odl.predict", self._feedback: "odl.feedback"}
+        return {
+            path: (methods, tracer.around(names[handler], handler))
+            for path, (methods, handler) in self._routes.items()
+            if handler in names
+        }
 
     def close(self) -> None:
         """Start nothing more; what the threads are doing ends with the answers of Redis and Kafka."""
@@ -126,17 +137,20 @@ class App:
     def _refuse(
         self, path: str, status: int, info: str, reason: str, headers: tuple[tuple[str, str], ...] = ()
     ) -> Response:
-        self.metrics.failures.labels(str(status), reason).inc()
+        self.metrics.count_refusal(status, reason)
+        logger.info("refused: %s", info, extra={"status": status, "reason": reason, "path": path[:200]})
         body = {"error": info} if path.startswith(INFERENCE) else status_body(status, info, reason)
         return Response.json(body, status, headers)
 
     async def _predict(self, scope: Scope, transport: Transport) -> Response:
         started = time.perf_counter()
         request, future = self._plane.ask(await self._reader.read(scope, transport))
+        PUID.set(request.puid)
         answer = await outcome(future)
-        response = Response.json(self._plane.answer(request, answer))
-        self.metrics.predictions.inc(len(request.rows))
-        self.metrics.predict_seconds.observe(time.perf_counter() - started)
+        message = self._plane.answer(request, answer)
+        PUID.set(message["meta"]["puid"])
+        response = Response.json(message)
+        self.metrics.count_predictions(request.rows, answer, time.perf_counter() - started)
         return response
 
     async def _feedback(self, scope: Scope, transport: Transport) -> Response:
@@ -147,7 +161,8 @@ class App:
         message = await asyncio.get_running_loop().run_in_executor(
             self._pool, lambda: self._plane.feedback(body, client=client, key=key, wait=wait)
         )
-        self.metrics.count_feedback(message, time.perf_counter() - started)
+        PUID.set(message["meta"]["puid"])
+        self.metrics.count_feedback(message, time.perf_counter() - started, client)
         return Response.json(message, 200 if message["meta"]["tags"].get("visible", True) else 202)
 
     async def _infer(self, scope: Scope, transport: Transport) -> Response:
@@ -157,8 +172,8 @@ class App:
         answer = await outcome(self._plane.predictions(inference.request))
         service = self._service
         response = Response.json(inference_answer(service.name, service.replica.fold_id, inference, answer))
-        self.metrics.predictions.inc(len(inference.request.rows))
-        self.metrics.predict_seconds.observe(time.perf_counter() - started)
+        seconds = time.perf_counter() - started
+        self.metrics.count_predictions(inference.request.rows, answer, seconds, "inference")
         return response
 
     async def _server(self, scope: Scope, transport: Transport) -> Response:

@@ -27,8 +27,13 @@ from seldon.deadline import Deadline
 from seldon.guard import Guard
 from seldon.heartbeat import Heartbeat
 from seldon.limits import RateBound
+from seldon.metrics import PlaneMetrics
+from seldon.monitor import Facts, Monitor
+from seldon.observed_log import ObservedLog
 from seldon.plane import DataPlane
 from seldon.service import Service
+from seldon.surroundings import surroundings
+from seldon.traces import Tracer, tracer_of
 from streaming.join import Join
 
 logger = logging.getLogger(__name__)
@@ -60,7 +65,10 @@ def open_service(
         sink = _sink(config, log, kafka, parts, deadline)
         snapshots = RedisSnapshots(client, config.name)
         predictions = predictions_of(config, client)
-        replica = _replica(config, spec, client, predictions)
+        metrics, tracer = PlaneMetrics(), tracer_of(os.environ)
+        if tracer is not None:
+            parts.callback(tracer.close)
+        replica = _replica(config, spec, client, predictions, metrics, tracer)
         _check_fold(config, log, replica)
         replica.start()
         parts.callback(lambda: replica.stop(deadline.left_s()))
@@ -80,6 +88,9 @@ def open_service(
         heartbeat = Heartbeat(replica, replicas, url)
         heartbeat.start()
         parts.callback(lambda: heartbeat.stop(deadline.left_s()))
+        monitor = _monitor(config, client, replica, metrics)
+        monitor.start()
+        parts.callback(lambda: monitor.stop(deadline.left_s()))
         # The order of columns is what the model file says; the spec keeps its fields sorted.
         names = list(config.model.get("fields") or {})
         join = Join(log, predictions, config.feedback.corrections)
@@ -95,22 +106,51 @@ def open_service(
             greeting=greeting,
             guard=Guard(access, config.serve.open),
             deadline=deadline,
+            metrics=metrics,
+            tracer=tracer,
         )
 
 
 def _replica(
-    config: Config, spec: ModelSpec, client: redis.Redis, predictions: RedisPredictions | None
+    config: Config,
+    spec: ModelSpec,
+    client: redis.Redis,
+    predictions: RedisPredictions | None,
+    metrics: PlaneMetrics,
+    tracer: Tracer | None,
 ) -> Replica:
     """One that is not started. Its log is its own, since predictions travel with what its thread reads."""
+    learner = tracer.learner(HedgeLearner) if tracer else HedgeLearner
+    log = ObservedLog(
+        client,
+        config.name,
+        ids_max=config.log.ids_max,
+        predictions=predictions,
+        metrics=metrics,
+        tracer=tracer,
+    )
     return Replica(
-        lambda: HedgeLearner(spec),
-        HedgeLearner.from_bytes,
-        RedisLog(client, config.name, ids_max=config.log.ids_max, predictions=predictions),
+        lambda: learner(spec),
+        learner.from_bytes,
+        log,
         RedisSnapshots(client, config.name),
         predictions=predictions,
-        learner_of=lambda other: HedgeLearner(ModelSpec.from_dict(other)),
+        learner_of=lambda other: learner(ModelSpec.from_dict(other)),
         settings=config.serve,
     )
+
+
+def _monitor(config: Config, client: redis.Redis, replica: Replica, metrics: PlaneMetrics) -> Monitor:
+    name = config.name
+    log, snapshots = RedisLog(client, name), RedisSnapshots(client, name)
+    lock, replicas = RedisLock(client, name), RedisReplicas(client, name)
+
+    def facts() -> Facts:
+        return surroundings(client, log, snapshots, lock, replicas, replica.replica_id)
+
+    monitor = Monitor(replica, metrics, facts)
+    metrics.add(monitor)
+    return monitor
 
 
 def _disconnect(client: redis.Redis, deadline: Deadline) -> None:

@@ -92,17 +92,17 @@ class GrpcFront:
     def _predict(self, body: bytes, headers: dict[str, str]) -> Json:
         started = time.perf_counter()
         request, future = self._service.plane.ask(self._parse("SeldonMessage", body))
-        answer = self._service.plane.answer(request, future.result())
-        self._metrics.predictions.inc(len(request.rows))
-        self._metrics.predict_seconds.observe(time.perf_counter() - started)
-        return answer
+        answer = future.result()
+        message = self._service.plane.answer(request, answer)
+        self._metrics.count_predictions(request.rows, answer, time.perf_counter() - started, "grpc")
+        return message
 
     def _feedback(self, body: bytes, headers: dict[str, str]) -> Json:
         started = time.perf_counter()
         message = self._parse("Feedback", body)
         client, key = self._service.guard.client(headers), headers.get("idempotency-key", "")
         answer = self._service.plane.feedback(message, client=client, key=key)
-        self._metrics.count_feedback(answer, time.perf_counter() - started)
+        self._metrics.count_feedback(answer, time.perf_counter() - started, client)
         return answer
 
     def _metadata(self, body: bytes, headers: dict[str, str]) -> Json:
@@ -140,7 +140,7 @@ class GrpcFront:
     def _refuse(self, context: Any, failure: Failure) -> Any:
         """End the call with a status: raises."""
         status = failure.body["status"]
-        self._metrics.failures.labels(str(failure.status), status["reason"]).inc()
+        self._metrics.count_refusal(failure.status, status["reason"])
         trailing = [("reason", status["reason"])]
         if failure.retry_after_s:
             trailing.append(("retry-after", str(failure.retry_after_s)))

@@ -10,7 +10,9 @@ from odl.replica import Replica, ReplicaStatus
 from seldon.deadline import Deadline
 from seldon.guard import Guard
 from seldon.message import Json
+from seldon.metrics import PlaneMetrics
 from seldon.plane import DataPlane
+from seldon.traces import Tracer
 
 
 class Service:
@@ -29,6 +31,8 @@ class Service:
         greeting: str = "",
         guard: Guard | None = None,
         deadline: Deadline | None = None,
+        metrics: PlaneMetrics | None = None,
+        tracer: Tracer | None = None,
     ) -> None:
         """`parts`: what to close; `fields`: declared features and their kinds, in order; `classes`: declared
         labels; `greeting`: one line for who starts it."""
@@ -38,6 +42,8 @@ class Service:
         self.greeting = greeting
         self.guard = guard or Guard()  # what every transport asks before it lets a request in
         self.deadline = deadline or Deadline()  # by which all is closed, once closing has begun
+        self.metrics = metrics or PlaneMetrics()  # what every transport counts in
+        self.tracer = tracer  # None: no traces
         self._parts = parts
         self.task = task  # binary, multiclass or regression
         self.fields = dict(fields or {})

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from odl.cli.options import add_connection_options, kafka_brokers, model_config, redis_url
 from odl.errors import Misconfigured
+from odl.logs import configure_logs
 
 SECURITY = {  # option -> what its file holds
     "tokens": "digests of the bearer tokens that requests must carry",
@@ -35,6 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Serve until SIGTERM or Ctrl-C."""
+    configure_logs()
     config, redis, kafka = model_config(args), redis_url(args), kafka_brokers(args)
     tokens, *tls_files = (getattr(args, name) or os.environ.get(f"ODL_{name.upper()}") for name in SECURITY)
     if args.server == "seldon":

@@ -128,9 +128,9 @@ def test_metrics_count_predictions_events_refusals_and_show_the_replica(client: 
     client("POST", "/predict", b"{")
     text = client("GET", "/metrics").body.decode()
     for line in (
-        "odl_predictions_total 1.0",
-        'odl_feedback_events_total{outcome="accepted"} 1.0',
-        'odl_feedback_events_total{outcome="duplicate"} 1.0',
+        'odl_predictions_total{outcome="fresh",source="seldon"} 1.0',
+        'odl_feedback_events_total{outcome="accepted",source="anonymous"} 1.0',
+        'odl_feedback_events_total{outcome="duplicate",source="anonymous"} 1.0',
         'odl_failures_total{reason="MALFORMED",status="400"} 1.0',
         'odl_request_seconds_count{kind="predict"} 1.0',
         "odl_replica_version 1.0",
