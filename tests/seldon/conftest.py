@@ -98,6 +98,12 @@ class Bench:
 
 
 @pytest.fixture
+def counting() -> type[CountingLearner]:
+    """The learner of `bench`."""
+    return CountingLearner
+
+
+@pytest.fixture
 def bench() -> Iterator[Bench]:
     log = MemoryLog()
     log.create()
