@@ -34,14 +34,20 @@ class Choice:
     is_slow: bool = False  # learns a prefix of the stream only
 
 
-def crossed(x: Features, crosses: Sequence[Sequence[str]]) -> Features:
-    """What is there of `x`, and each combination of fields as a field of its own, for learners that do not
-    combine fields themselves.
+def crossed(x: Features, crosses: Sequence[Sequence[str]], tell_missing: bool = True) -> Features:
+    """What is there of `x`, what is missing, and each combination of fields, as fields of their own, for
+    learners that know neither missing values nor combinations. Without `tell_missing`, for those that take
+    no text, what is missing is left out.
 
     >>> crossed({"origin": "JFK", "hour": 7, "gate": None}, [["origin", "hour"]])
-    {'origin': 'JFK', 'hour': 7, 'origin×hour': 'JFK×7'}
+    {'origin': 'JFK', 'hour': 7, 'gate is missing': 'yes', 'origin×hour': 'JFK×7'}
     """
-    there = {name: value for name, value in x.items() if value is not None}
+    there: Features = {}
+    for name, value in x.items():
+        if value is not None:
+            there[name] = value
+        elif tell_missing:
+            there[f"{name} is missing"] = "yes"
     for cross in crosses:
         there["×".join(cross)] = "×".join(str(x.get(name)) for name in cross)
     return there

@@ -26,14 +26,14 @@ class OfRiver(Candidate):
         has_text = any(isinstance(value, str | bool) for value in first.values())
         encoding = numbers + text if has_text else preprocessing.StandardScaler()
         self._model = encoding | model if scaled else model
-        self._crosses = stream.crosses
+        self._crosses, self._has_text = stream.crosses, has_text
         self._is_regression = stream.task == "regression"
         self._truth = stream.classes[1] if scaled and stream.task == "binary" else None
         self._lie = stream.classes[0] if stream.classes else ""
 
     def predict(self, x: Features) -> Prediction | None:
         """River's prediction under the stream's class names."""
-        there = crossed(x, self._crosses)
+        there = crossed(x, self._crosses, self._has_text)
         if self._is_regression:
             return float(self._model.predict_one(there) or 0.0)
         found: dict[Any, float] = self._model.predict_proba_one(there)
@@ -43,7 +43,8 @@ class OfRiver(Candidate):
 
     def learn(self, x: Features, y: Label) -> None:
         """Learn what is there."""
-        self._model.learn_one(crossed(x, self._crosses), y if self._truth is None else y == self._truth)
+        there = crossed(x, self._crosses, self._has_text)
+        self._model.learn_one(there, y if self._truth is None else y == self._truth)
 
 
 def linear(stream: Stream, rate: float | None = None) -> Candidate:

@@ -38,12 +38,17 @@ class DeepRiver(Candidate):
 
     def predict(self, x: Features) -> Prediction | None:
         """Class -> probability."""
-        found: dict[str, float] = self._model.predict_proba_one(crossed(x, self._crosses))
+        found: dict[str, float] = self._model.predict_proba_one(
+            crossed(x, self._crosses, bool(self._crosses))
+        )
         return found or None
 
     def learn(self, x: Features, y: Label) -> None:
         """One step."""
-        self._model.learn_one(crossed(x, self._crosses), y)
+        self._model.learn_one(self._given(x), y)
+
+    def _given(self, x: Features) -> Features:
+        return crossed(x, self._crosses, bool(self._crosses))
 
 
 class Onn(Candidate):

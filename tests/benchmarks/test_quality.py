@@ -127,7 +127,7 @@ def test_it_writes_every_figure_as_json(
     table, picture = tmp_path / "table.md", tmp_path / "all.png"
     written = ["--json", str(out), "--markdown", str(table), "--picture", str(picture)]
     arguments = ["--data", *map(str, files), "--slow-max", "100", *written]
-    learners = ["ours", "majority", "river-arf", "ours:hidden_layers=1,width=16"]
+    learners = ["ours", "majority", "river-arf", "river-linear", "vw", "ours:hidden_layers=1,width=16"]
     monkeypatch.setattr(sys, "argv", ["quality.py", *arguments, "--learners", *learners])
     quality.main()
     report = json.loads(out.read_text())
@@ -170,7 +170,7 @@ def test_events_that_are_skipped_are_learned_and_not_scored(
 def test_every_learner_gets_the_same_combinations_of_fields() -> None:
     x = {"origin": "JFK", "hour": 7, "gate": None}
     assert crossed(x, [("origin", "hour"), ("origin", "gate")]) == {
-        **{"origin": "JFK", "hour": 7},
+        **{"origin": "JFK", "hour": 7, "gate is missing": "yes"},
         **{"origin×hour": "JFK×7", "origin×gate": "JFK×None"},
     }
     ours = choose("ours").make(all_streams()["flights"])
