@@ -6,11 +6,12 @@ of the heads: one bias alone may be the small sum of large steps, whose own rela
 
 Measured over all cases here, dense and sparse: weights differ by up to 2e-6 after one event, 4e-6 after 10
 and 5e-6 after 1,000, as they do against the network in float64 (20 layers, regression). That is no promise
-for 1,000 events: some are sensitive to rounding (presumably a unit whose sum is within rounding of zero, on in
-one network and off in the other), and then the two part ways. Preset "g16" with 20 layers does on this regression: after 550 events weights differ by
-1e-6, after 600 by 9e-3, after 1,000 by 7e-2. So does the float64 network from itself when all its inputs are
-moved by 1e-6 of themselves: of two such runs one stayed below 1e-5 throughout, the other left between the
-same two events and ended at the same 7e-2. A single input moved by 1e-7 fades (3e-9 after 1,000).
+for 1,000 events: some are sensitive to rounding (presumably a unit whose sum is within rounding of zero, on
+in one network and off in the other), and then the two part ways. Preset "g16" with 20 layers does on this
+regression: after 550 events weights differ by 1e-6, after 600 by 9e-3, after 1,000 by 7e-2. So does the
+float64 network from itself when all its inputs are moved by 1e-6 of themselves: of two such runs one stayed
+below 1e-5 throughout, the other left between the same two events and ended at the same 7e-2. A single input
+moved by 1e-7 fades (3e-9 after 1,000).
 """
 
 from collections.abc import Callable, Iterator
