@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 from odl.control import Control, Plan, control_of, is_control
 from odl.errors import HistoryLost, InvalidEvent, Misconfigured
-from odl.event import Event, Prediction, decode
+from odl.event import CORRECTIONS_MAX, Event, Prediction, change_id, decode
 from odl.fold import Fold
 from odl.folds import Folds
-from odl.log import Entry
+from odl.log import Entry, Log
 from odl.replay import OnPage, fold_at
 
 
@@ -25,6 +25,7 @@ class Explained:
     prediction: Prediction | None  # before it was learned; None if nothing was learned
     learned: bool
     why_not: str  # empty if it was learned
+    corrected_by: list[int]  # versions of the entries that correct or retract this one
     left_out_since: int  # the control entry whose plan, in force now, leaves it out; 0 if it counts
 
 
@@ -49,10 +50,19 @@ def explain(folds: Folds, version: int, on_page: OnPage | None = None) -> Explai
         event=_event_of(entry),
         control=control_of(entry.payload),
         prediction=taken.prediction if taken else None,
+        corrected_by=_corrected_by(folds.log, entry),
         learned=taken is not None,
         why_not="" if taken else _why_not(entry, fold),
         left_out_since=_left_out_since(folds.plan_at(head.version), entry),
     )
+
+
+def _corrected_by(log: Log, entry: Entry) -> list[int]:
+    event = _event_of(entry)
+    if event is None or event.corrects or event.retracts:
+        return []
+    found = log.find([change_id(event.id, number) for number in range(CORRECTIONS_MAX + 1)])
+    return sorted(version for version in found if version is not None)
 
 
 def _left_out_since(plan: Plan, entry: Entry) -> int:

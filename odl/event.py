@@ -23,6 +23,7 @@ ID_LENGTH_MAX = 200  # an id is kept in Redis for every event within the horizon
 NAME_LENGTH_MAX = 200
 STRING_LENGTH_MAX = 1_000  # categories are hashed; longer strings are documents, not features
 FIELDS_MAX = 4_096
+CORRECTIONS_MAX = 99  # of one event; whoever changes a label more often has another problem
 
 _WEIGHT = 1.0
 
@@ -63,6 +64,16 @@ def decode(payload: bytes) -> Event:
         return _decoder.decode(payload)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise InvalidEvent(f"a log payload is not an event: {error}", reason="MALFORMED") from error
+
+
+def change_id(event_id: str, correction: int) -> str:
+    """The id of the event that corrects another one for the n-th time, or with 0 retracts it: whoever sends
+    it again sends a duplicate.
+
+    >>> change_id("visit-1", 1), change_id("visit-1", 0)
+    ('visit-1/c1', 'visit-1/r')
+    """
+    return f"{event_id}/c{correction}" if correction else f"{event_id}/r"
 
 
 def check_bounds(event: Event) -> None:

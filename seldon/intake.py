@@ -12,13 +12,13 @@ import msgspec
 from msgspec import UNSET
 
 from odl.errors import InvalidEvent
-from odl.event import Event, Label
+from odl.event import CORRECTIONS_MAX, Event, Label
 from odl.feedback import prepare
 from odl.learner import Schema
 from seldon.message import Feedback, SeldonMessage, malformed
 from seldon.request import read_request, read_version
 from seldon.truth import read_id, read_truth
-from streaming.join import CORRECTIONS_MAX, Join, Known, LateLabel
+from streaming.join import Join, Known, LateLabel
 
 ANONYMOUS = "anonymous"
 CLIENT = re.compile(r"[A-Za-z0-9._-]{1,64}")  # part of a source, which is a key in Redis and a label

@@ -29,11 +29,9 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from odl.errors import InvalidEvent
-from odl.event import Event, Label, decode
+from odl.event import CORRECTIONS_MAX, Event, Label, change_id, decode
 from odl.log import Log
 from odl.remembered import PredictionStore, Recalled
-
-CORRECTIONS_MAX = 99  # of one event; whoever changes a label more often has another problem
 
 Corrections: TypeAlias = Literal["refuse", "learn"]
 _PUID = re.compile(r"[0-9a-f]{12}7[0-9a-f]{19}")  # made by odl: begins with Unix milliseconds
@@ -57,9 +55,7 @@ class LateLabel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def event_id(self) -> str:
         """Under which it enters the log."""
-        if self.retracts:
-            return f"{self.id}/r"
-        return f"{self.id}/c{int(self.corrects)}" if self.corrects else self.id
+        return change_id(self.id, int(self.corrects)) if self.changes else self.id
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ COMMANDS = {
     "down": "stop what `odl up --background` started",
     "serve": "run a replica with the Seldon REST protocol",
     "consume": "feed the log from Kafka",
+    "feedback": "learn labels that became known later: a CSV of prediction ids and truths",
     "status": "show the log's head, the replicas, snapshots and the lock",
     "adopt": "hand the log over to another model file or release; replicas of the old one refuse then",
     "replay": "fold the log offline: version, chain, digest, scores; or as it might have been",

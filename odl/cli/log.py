@@ -52,6 +52,7 @@ def facts(explained: Explained) -> dict[str, Any]:
             "prediction_served": event.prediction,
             "corrects": event.corrects or None,
             "retracts": event.retracts or None,
+            "corrected_by": explained.corrected_by,
             "features": event.x,
         }
     if control:
