@@ -7,7 +7,7 @@ SERVER_EXTRAS := --extra grpc --extra schemas --extra traces
 TRAINER_EXTRAS := --extra keras --extra lake --extra schemas --extra drift
 
 .DEFAULT_GOAL := help
-.PHONY: images help install demo test lint format simulate bench lock audit sbom clean soak kafka kafka-install
+.PHONY: apiserver images help install demo test lint format simulate bench lock audit sbom clean soak kafka kafka-install
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -77,6 +77,12 @@ images: ## build the images by buildah (BASE=... for another base; without one, 
 			--file k8s/images/$$name.Containerfile --tag localhost/odl-$$name . || exit 1; \
 	done
 	@buildah images
+
+apiserver: ## build a Kubernetes API server from its source into .odl/apiserver (Go 1.22; some minutes), for tests
+	@mkdir -p .odl/apiserver
+	@cd tests/k8s/apiserver && CGO_ENABLED=0 go build -mod=readonly -trimpath -ldflags "-s -w" \
+		-o ../../../.odl/apiserver/kube-apiserver k8s.io/kubernetes/cmd/kube-apiserver
+	@.odl/apiserver/kube-apiserver --version
 
 audit: install ## compare the lock with known advisories (ARGS=--online asks a service, too)
 	@$(BIN)/python requirements/audit.py $(ARGS)
