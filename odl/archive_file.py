@@ -15,25 +15,25 @@ from odl.log import Entry
 
 def to_parquet(entries: Sequence[Entry]) -> bytes:
     """The file of these entries. Raises `Misconfigured` without the extra `lake`."""
-    arrow, parquet = _arrow()
+    pyarrow, parquet = arrow()
     events = [_event_of(entry.payload) for entry in entries]
 
     def column(name: str, kind: Any) -> Any:
-        return arrow.array([None if event is None else getattr(event, name) for event in events], kind)
+        return pyarrow.array([None if event is None else getattr(event, name) for event in events], kind)
 
     labels = [None if event is None else str(event.y) for event in events]
-    table = arrow.table(
+    table = pyarrow.table(
         {
-            "version": arrow.array([entry.version for entry in entries], arrow.int64()),
-            "chain": arrow.array([bytes.fromhex(entry.chain) for entry in entries], arrow.binary(20)),
-            "payload": arrow.array([entry.payload for entry in entries], arrow.binary()),
-            "id": column("id", arrow.string()),
-            "source": column("source", arrow.string()),
-            "seq": column("seq", arrow.string()),
-            "label": arrow.array(labels, arrow.string()),
-            "weight": column("weight", arrow.float64()),
-            "time_ms": column("time_ms", arrow.int64()),
-            "served_version": column("version", arrow.int64()),
+            "version": pyarrow.array([entry.version for entry in entries], pyarrow.int64()),
+            "chain": pyarrow.array([bytes.fromhex(entry.chain) for entry in entries], pyarrow.binary(20)),
+            "payload": pyarrow.array([entry.payload for entry in entries], pyarrow.binary()),
+            "id": column("id", pyarrow.string()),
+            "source": column("source", pyarrow.string()),
+            "seq": column("seq", pyarrow.string()),
+            "label": pyarrow.array(labels, pyarrow.string()),
+            "weight": column("weight", pyarrow.float64()),
+            "time_ms": column("time_ms", pyarrow.int64()),
+            "served_version": column("version", pyarrow.int64()),
         }
     )
     buffer = io.BytesIO()
@@ -43,10 +43,10 @@ def to_parquet(entries: Sequence[Entry]) -> bytes:
 
 def from_parquet(data: bytes) -> list[Entry]:
     """The entries of a file. Raises `HistoryLost` for bytes that are none."""
-    arrow, parquet = _arrow()
+    pyarrow, parquet = arrow()
     try:
         table = parquet.read_table(io.BytesIO(data), columns=["version", "chain", "payload"])
-    except (arrow.ArrowException, OSError) as error:
+    except (pyarrow.ArrowException, OSError) as error:
         raise HistoryLost(f"{len(data)} bytes that are no segment of an archive: {error}") from error
     columns = (table.column(name).to_pylist() for name in ("version", "chain", "payload"))
     return [Entry(version, chain.hex(), payload) for version, chain, payload in zip(*columns, strict=True)]
@@ -59,7 +59,8 @@ def _event_of(payload: bytes) -> Event | None:
         return None  # a control entry, or what no release could read
 
 
-def _arrow() -> tuple[Any, Any]:
+def arrow() -> tuple[Any, Any]:
+    """The packages `pyarrow` and `pyarrow.parquet`. Raises `Misconfigured` without them."""
     try:
         return import_module("pyarrow"), import_module("pyarrow.parquet")
     except ImportError as error:

@@ -44,6 +44,9 @@ class KafkaSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     topic: str = ""  # where feedback arrives: <name>-feedback
     dead_letter_topic: str = ""  # where feedback goes that cannot be learned: <topic>-dead-letters
     group: str = ""  # consumer group: odl-<name>
+    values: Literal["json", "avro"] = "json"  # how values are written
+    schema_registry: str = ""  # URL of a registry that holds the Avro schemas
+    schema: str = ""  # or a file with the one Avro schema of values without a registry
 
 
 class LogSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -118,6 +121,9 @@ def parse_config(text: str, origin: str = "the model file") -> Config:
         topic=topic,
         dead_letter_topic=config.kafka.dead_letter_topic or f"{topic}-dead-letters",
         group=config.kafka.group or f"odl-{config.name}",
+        values=config.kafka.values,
+        schema_registry=config.kafka.schema_registry,
+        schema=config.kafka.schema,
     )
     return msgspec.structs.replace(config, kafka=kafka)
 

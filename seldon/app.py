@@ -61,6 +61,7 @@ class App:
             "/docs": (get, self._docs),
             "/openapi.json": (get, self._openapi),
             "/contract.json": (get, self._contract),
+            "/dead-letters": (get, self._dead_letters),
             **self._inference_routes(),
         }
         if service.tracer is not None:
@@ -224,6 +225,10 @@ class App:
     async def _contract(self, scope: Scope, transport: Transport) -> Response:
         service = self._service
         return Response.json(contract(service.fields, service.task, service.classes))
+
+    async def _dead_letters(self, scope: Scope, transport: Transport) -> Response:
+        loop = asyncio.get_running_loop()
+        return Response.json(await loop.run_in_executor(self._pool, self._service.dead_letters))
 
     async def _docs(self, scope: Scope, transport: Transport) -> Response:
         return Response(DOCS.read_bytes(), content_type="text/html; charset=utf-8")

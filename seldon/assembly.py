@@ -27,6 +27,7 @@ from seldon.deadline import Deadline
 from seldon.guard import Guard
 from seldon.heartbeat import Heartbeat
 from seldon.limits import RateBound
+from seldon.message import Json
 from seldon.metrics import PlaneMetrics
 from seldon.monitor import Facts, Monitor
 from seldon.observed_log import ObservedLog
@@ -108,6 +109,7 @@ def open_service(
             deadline=deadline,
             metrics=metrics,
             tracer=tracer,
+            dead_letters=_dead_letters(config, kafka) if kafka else None,
         )
 
 
@@ -158,6 +160,14 @@ def _disconnect(client: redis.Redis, deadline: Deadline) -> None:
     # redis-py; beyond the deadline such threads end with the process.
     if not deadline.is_over:
         client.close()
+
+
+def _dead_letters(config: Config, kafka: str) -> Callable[[], Json]:
+    from streaming.connection import options_of
+    from streaming.letter_page import letter_page
+
+    topic, options = config.kafka.dead_letter_topic, options_of(os.environ)
+    return lambda: letter_page(kafka, topic, options)
 
 
 def _archived(config: Config, log: RedisLog) -> Callable[[], int] | None:

@@ -37,7 +37,11 @@ _OPENABLE = {
     **dict.fromkeys(METRICS, "metrics"),
     **dict.fromkeys(STATUS, "status"),
 }
-_SCOPES = {**dict.fromkeys(_PREDICT, Scope.PREDICT), **dict.fromkeys(_FEEDBACK, Scope.FEEDBACK)}
+_SCOPES = {
+    **dict.fromkeys(_PREDICT, Scope.PREDICT),
+    **dict.fromkeys(_FEEDBACK, Scope.FEEDBACK),
+    "/dead-letters": Scope.ADMIN,  # other people's features and labels
+}
 
 
 class Guard:

@@ -102,6 +102,7 @@ def openapi(service: Service, predictions: tuple[str, ...], feedback: tuple[str,
         "/health/status": "the same, as Seldon asks it",
         "/metadata": "the model, in Seldon's form",
         "/status": "version, epoch, digest and scores of this replica",
+        "/dead-letters": "the newest feedback by Kafka that could not be learned, with the reasons",
         "/contract.json": "what seldon-core's testers generate requests from",
         "/openapi.json": "this page",
     }.items():

@@ -1,6 +1,6 @@
 """A service: one replica with everything it needs, as the transports see it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 from typing import Any
@@ -33,6 +33,7 @@ class Service:
         deadline: Deadline | None = None,
         metrics: PlaneMetrics | None = None,
         tracer: Tracer | None = None,
+        dead_letters: Callable[[], Json] | None = None,
     ) -> None:
         """`parts`: what to close; `fields`: declared features and their kinds, in order; `classes`: declared
         labels; `greeting`: one line for who starts it."""
@@ -45,6 +46,7 @@ class Service:
         self.metrics = metrics or PlaneMetrics()  # what every transport counts in
         self.tracer = tracer  # None: no traces
         self._parts = parts
+        self._dead_letters = dead_letters
         self.task = task  # binary, multiclass or regression
         self.fields = dict(fields or {})
         self.classes = tuple(classes)
@@ -78,6 +80,11 @@ class Service:
     def describe(self, status: ReplicaStatus) -> dict[str, Any]:
         """The replica's status under its model's name, as plain JSON types."""
         return {"model": self.name, **asdict(status)}
+
+    def dead_letters(self) -> Json:
+        """The newest feedback by Kafka that could not be learned; none without Kafka. Blocks. Raises
+        `Unavailable`."""
+        return self._dead_letters() if self._dead_letters else {"topic": None, "letters": []}
 
     def metadata(self) -> Json:
         """The model in the form of Seldon's metadata."""

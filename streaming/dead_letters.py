@@ -16,7 +16,7 @@ A consumer that dies between writing a dead letter and passing the position writ
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
@@ -42,6 +42,10 @@ class DeadLetter:
     offset: int  # position there
     headers: tuple[tuple[str, bytes | None], ...] = ()  # original ones
     cut: int | None = None  # original size in bytes, if the value is only a head
+    # Where it stands in the dead-letter topic, once it was read there:
+    partition: int = field(default=-1, compare=False)
+    at: int = field(default=-1, compare=False)  # offset
+    time_ms: int = field(default=0, compare=False)  # when it was written
 
 
 def letter_of(message: Message, source: str, error: InvalidEvent) -> DeadLetter:
@@ -109,11 +113,17 @@ def _from_message(message: Message) -> DeadLetter | None:
         offset=int(added["offset"]),
         headers=tuple((name, value) for name, value in headers if not name.startswith(PREFIX)),
         cut=int(added["cut"]) if added.get("cut", b"").isdigit() else None,
+        partition=message.partition(),
+        at=message.offset(),
+        time_ms=max(0, message.timestamp()[1]),
     )
 
 
-def read_dead_letters(bootstrap: str, topic: str, options: Options | None = None) -> Iterator[DeadLetter]:
-    """Every dead letter that the topic holds now, each source position once, in the topic's order.
+def read_dead_letters(
+    bootstrap: str, topic: str, options: Options | None = None, *, newest: int | None = None
+) -> Iterator[DeadLetter]:
+    """Every dead letter that the topic holds now, each source position once, in the topic's order; of each
+    partition no more than the `newest` ones, if that is given.
 
     Raises `Unavailable` while Kafka does not answer or the topic does not exist.
     """
@@ -128,14 +138,14 @@ def read_dead_letters(bootstrap: str, topic: str, options: Options | None = None
         logger=quiet_logger(),
     )
     try:
-        yield from _read(consumer, topic)
+        yield from _read(consumer, topic, newest)
     except KafkaException as error:
         raise as_odl_error(f"dead-letter topic '{topic}'", error.args[0]) from error
     finally:
         consumer.close()
 
 
-def _read(consumer: Consumer, topic: str) -> Iterator[DeadLetter]:
+def _read(consumer: Consumer, topic: str, newest: int | None) -> Iterator[DeadLetter]:
     description = consumer.list_topics(topic, timeout=REQUEST_TIMEOUT_S).topics[topic]
     if description.error is not None:
         raise as_odl_error(f"dead-letter topic '{topic}'", description.error)
@@ -144,6 +154,8 @@ def _read(consumer: Consumer, topic: str) -> Iterator[DeadLetter]:
         low, high = consumer.get_watermark_offsets(
             TopicPartition(topic, partition), timeout=REQUEST_TIMEOUT_S
         )
+        if newest is not None:
+            low = max(low, high - newest)
         consumer.assign([TopicPartition(topic, partition, low)])
         while low < high:
             message = consumer.poll(REQUEST_TIMEOUT_S)

@@ -47,9 +47,7 @@ def encode_value(event: Event) -> bytes:
 def decode_value(value: bytes, *, source: str, seq: str, headers: Headers = ()) -> Event:
     """The event in a message's value. Raises `InvalidEvent` with one sentence for its sender."""
     if len(value) > VALUE_BYTES_MAX:
-        raise InvalidEvent(
-            f"expected at most {VALUE_BYTES_MAX} bytes, received {len(value)}", reason="TOO_LARGE", status=413
-        )
+        raise too_large(len(value))
     try:
         event = _decoder.decode(value)
     except msgspec.ValidationError as error:
@@ -86,6 +84,13 @@ def read_headers(message: Message) -> Headers:
         return _headers_of(message) or []
     except SystemError:
         return []
+
+
+def too_large(size: int) -> InvalidEvent:
+    """The error of a value of so many bytes."""
+    return InvalidEvent(
+        f"expected at most {VALUE_BYTES_MAX} bytes, received {size}", reason="TOO_LARGE", status=413
+    )
 
 
 def _misfit(error: msgspec.ValidationError) -> InvalidEvent:

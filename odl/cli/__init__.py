@@ -21,6 +21,8 @@ COMMANDS = {
     "rollback": "bring an earlier version back, on every replica",
     "promote": "replace the learner by another fold of the same log, on every replica",
     "export": "write a version's weights and a manifest for scoring with NumPy alone",
+    "backfill": "feed the log from a file or a topic's history, resumable, exactly once",
+    "dead-letters": "list the feedback that could not be learned; learn it after a fix",
     "archive": "write the log to Parquet files, on a disk or in S3; they stay when the log is trimmed",
     "log": "show one entry: what was learned, from where, and what was predicted before it",
     "rights": "print what an administrator gives the service's Redis user: functions and ACL rules",
@@ -38,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for name, purpose in COMMANDS.items():
         subparser = subparsers.add_parser(name, help=purpose, description=f"odl {name}: {purpose}.")
         if arguments[:1] == [name]:  # only what is used is imported: some commands need a second for that
-            module = importlib.import_module(f"odl.cli.{name}")
+            module = importlib.import_module(f"odl.cli.{name.replace('-', '_')}")
             module.add_arguments(subparser)
             subparser.set_defaults(run=module.run)
     args = parser.parse_args(arguments)

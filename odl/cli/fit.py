@@ -13,8 +13,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from hedge_model import HedgeLearner, ModelSpec
 from odl.cli.table import Table, open_table
 from odl.errors import Misconfigured
-from odl.event import Label
 from odl.prequential import Prequential
+from streaming.row_events import class_name
 
 CLASSES_GUESSED_MAX = 20  # a column of numbers with more distinct values is taken for a regression target
 CURVE_POINTS = 400  # of the picture
@@ -118,11 +118,6 @@ def fold(learner: HedgeLearner, table: Table, label: str) -> tuple[Prequential, 
                 curve.depths.append(learner.depth_weights())
                 progress.update(task, completed=row, score=f"{score or 0.0:.4f}")
     return scores, curve, unlabelled
-
-
-def class_name(y: Label) -> str:
-    """Labels of classes are names: 1.0 in a file of numbers is the class "1"."""
-    return str(int(y)) if isinstance(y, float) and y.is_integer() else str(y)
 
 
 def draw(curve: Curve, task: str, path: Path) -> None:

@@ -2,7 +2,7 @@
 
 import csv
 import math
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,16 +23,12 @@ class Table:
     numbers: frozenset[str]  # columns of numbers only
     rows: int
 
-    def examples(self) -> Iterator[Features]:
-        """Row by row: column -> number, string, or None where missing."""
+    def examples(self, text: Collection[str] = ()) -> Iterator[Features]:
+        """Row by row: column -> number, string, or None where missing; columns in `text` as they stand."""
+        numbers = self.numbers - set(text)
         with self.path.open(newline="") as file:
             for row in csv.DictReader(file):
-                yield {name: self._value(name, row[name]) for name in self.names}
-
-    def _value(self, name: str, text: str | None) -> float | str | None:
-        if text is None or text in MISSING:
-            return None
-        return float(text) if name in self.numbers else text
+                yield {name: _value(row[name], name in numbers) for name in self.names}
 
 
 def open_table(path: Path) -> Table:
@@ -52,6 +48,12 @@ def open_table(path: Path) -> Table:
     if not rows:
         raise Misconfigured(f"{path}: expected a header and at least one row")
     return Table(path, names, frozenset(numbers), rows)
+
+
+def _value(text: str | None, is_number: bool) -> float | str | None:
+    if text is None or text in MISSING:
+        return None
+    return float(text) if is_number else text
 
 
 def _is_number(text: str) -> bool:
