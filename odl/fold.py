@@ -6,6 +6,7 @@ A fold is made under one plan (odl.control), which says what teaches nothing; an
 made anew (`odl.folds`).
 """
 
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -21,6 +22,7 @@ from odl.prequential import Prequential
 LoadLearner = Callable[[bytes], Learner]
 
 RUN_MIN = 4  # entries from which on a run through the learner's compiled code is quicker than one by one
+RECENT_MAX = 12  # events that a fold remembers for those who watch; what a page shows without scrolling
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,7 @@ class Fold:
         self.skipped = skipped  # entries that taught nothing, on every replica alike
         self.scores = scores or Prequential()  # of the events learned under this plan
         self.plan = plan
+        self.recent: deque[Learned] = deque(maxlen=RECENT_MAX)  # learned last; no part of what is stored
 
     def take(self, entry: Entry) -> Learned | None:
         """Take the next entry; None if it taught nothing (undecodable, refused by the learner, left out by
@@ -107,6 +110,9 @@ class Fold:
         for event, prediction in zip(events, predictions, strict=False):
             self._score(event, prediction)
         if predictions:
+            done = list(zip(entries, events, predictions, strict=False))
+            for entry, event, prediction in done[-RECENT_MAX:]:
+                self.recent.append(Learned(entry.version, event, prediction))
             last = entries[len(predictions) - 1]
             self.version, self.chain = last.version, last.chain
         return len(predictions)
@@ -150,7 +156,9 @@ class Fold:
                 raise  # the learner changed before it refused: its state cannot be trusted
             return None
         self._score(event, prediction)
-        return Learned(entry.version, event, prediction)
+        learned = Learned(entry.version, event, prediction)
+        self.recent.append(learned)
+        return learned
 
     def _score(self, event: Event, prediction: Prediction) -> None:
         """By the prediction that was served for the event, where the log holds it, else by the one that was

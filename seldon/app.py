@@ -14,9 +14,11 @@ from odl.errors import OdlError
 from odl.logs import PUID
 from seldon.answer import failure_of, status_body
 from seldon.contract import contract
-from seldon.http import MessageReader, Response, Scope, Transport, outcome
+from seldon.http import MessageReader, Response, Scope, Transport, outcome, send_pieces
+from seldon.live import Live
 from seldon.open_inference import inference_answer, model_metadata, read_inference, server_metadata
 from seldon.openapi import openapi
+from seldon.page import EVENTS, FILES, STREAM_HEADERS, page_file
 from seldon.service import Service
 from seldon.traces import Tracer
 
@@ -25,7 +27,6 @@ FEEDBACK_THREADS = 16
 PREDICTIONS = ("/api/v1.0/predictions", "/api/v0.1/predictions", "/predict")
 FEEDBACK = ("/api/v1.0/feedback", "/api/v0.1/feedback", "/send-feedback")
 INFERENCE = "/v2"  # the Open Inference Protocol, which has a form of error of its own
-PAGE = Path(__file__).with_name("page.html")
 DOCS = Path(__file__).with_name("docs.html")
 
 Handler = Callable[[Scope, Transport], Awaitable[Response]]
@@ -40,10 +41,10 @@ class App:
         self._plane = service.plane
         self._guard = service.guard
         self.metrics = service.metrics
+        self.live = Live(service, self.metrics)
         self._reader = MessageReader()
         self._pool = ThreadPoolExecutor(FEEDBACK_THREADS, "feedback")
         self._answering: set[asyncio.Task[Any] | None] = set()  # requests that wait for their answer
-        self._page = PAGE.read_bytes()
         both, get = ("POST", "GET"), ("GET",)
         self._routes: dict[str, tuple[tuple[str, ...], Handler]] = {
             **{path: (both, self._predict) for path in PREDICTIONS},
@@ -57,7 +58,8 @@ class App:
             "/api/v1.0/metadata": (get, self._metadata),
             "/metrics": (get, self._exposition),
             "/status": (get, self._status),
-            "/": (get, self._dashboard),
+            **{path: (get, self._page) for path in FILES},
+            EVENTS: (get, self._events),
             "/docs": (get, self._docs),
             "/openapi.json": (get, self._openapi),
             "/contract.json": (get, self._contract),
@@ -106,9 +108,11 @@ class App:
             response = await self.respond(scope, transport)
         finally:
             self._answering.discard(task)
-        transport.response_bytes(
-            response.status, [("content-type", response.content_type), *response.headers], response.body
-        )
+        headers = [("content-type", response.content_type), *response.headers]
+        if response.stream is not None:
+            await send_pieces(transport, response.status, headers, response.stream)
+        else:
+            transport.response_bytes(response.status, headers, response.body)
 
     async def respond(self, scope: Scope, transport: Transport) -> Response:
         """The response to one request, whatever happens."""
@@ -233,5 +237,9 @@ class App:
     async def _docs(self, scope: Scope, transport: Transport) -> Response:
         return Response(DOCS.read_bytes(), content_type="text/html; charset=utf-8")
 
-    async def _dashboard(self, scope: Scope, transport: Transport) -> Response:
-        return Response(self._page, content_type="text/html; charset=utf-8")
+    async def _page(self, scope: Scope, transport: Transport) -> Response:
+        return page_file(scope.path)
+
+    async def _events(self, scope: Scope, transport: Transport) -> Response:
+        kind = "text/event-stream; charset=utf-8"
+        return Response(b"", content_type=kind, headers=STREAM_HEADERS, stream=self.live.listen())

@@ -24,6 +24,7 @@ from odl.replicas import RedisReplicas
 from odl.snapshotter import Snapshotter
 from seldon.access import Access
 from seldon.deadline import Deadline
+from seldon.fleet import Fleet
 from seldon.guard import Guard
 from seldon.heartbeat import Heartbeat
 from seldon.limits import RateBound
@@ -110,6 +111,7 @@ def open_service(
             metrics=metrics,
             tracer=tracer,
             dead_letters=_dead_letters(config, kafka) if kafka else None,
+            fleet=Fleet(log, replicas),
         )
 
 

@@ -120,6 +120,7 @@ def open_frozen(file: Path) -> Service:
         task=model.spec.task,
         fields=model.spec.fields,
         classes=model.spec.classes,
+        learns=False,
         greeting=f"frozen model '{file.stem}' of version {model.version}",
     )
 

@@ -19,6 +19,12 @@ HEALTH = (
 METRICS = ("/metrics",)
 STATUS = (
     "/",
+    "/events",
+    "/page.svg",
+    "/page.css",
+    "/page.js",
+    "/page_charts.js",
+    "/page_form.js",
     "/status",
     "/metadata",
     "/api/v1.0/metadata",
@@ -63,6 +69,17 @@ class Guard:
             return
         need = None if group is not None else _need(path)
         self._access.admit(headers.get("authorization", ""), need)
+
+    @property
+    def asks_for_tokens(self) -> bool:
+        """Whether anything here needs a token."""
+        return self._access is not None
+
+    @property
+    def shows_status_to_strangers(self) -> bool:
+        """Whether who may neither predict nor feed back sees the status all the same: then it must not show
+        what others sent."""
+        return self._access is not None and "status" in self._opened
 
     def allow(self, need: Scope, authorization: str) -> None:
         """The same for a call without a path, as gRPC has them."""

@@ -1,17 +1,20 @@
 """The little of HTTP that the server needs on top of granian: a request's body under a cap, a response."""
 
 import asyncio
+from collections.abc import AsyncGenerator
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 from urllib.parse import parse_qs
 
 import msgspec
+from granian.rsgi import ProtocolClosed
 
 from odl.errors import InvalidEvent
 from seldon.message import BODY_BYTES_MAX, malformed, too_large
 from seldon.multipart import message_of_parts
 
+PIECE_SECONDS_MAX = 10.0  # who does not take a piece of a stream for so long has left
 BODY_SECONDS_MAX = 10.0  # a body that takes longer to arrive is given up
 SWEEP_SECONDS = 1.0
 FORM = "application/x-www-form-urlencoded"
@@ -38,6 +41,9 @@ class Transport(Protocol):
     def __aiter__(self) -> Any:
         """The body in pieces."""
 
+    def response_stream(self, status: int, headers: list[tuple[str, str]]) -> Any:
+        """Begin an answer in pieces."""
+
     def response_bytes(self, status: int, headers: list[tuple[str, str]], body: bytes) -> None:
         """Answer."""
 
@@ -50,6 +56,7 @@ class Response:
     status: int = 200
     content_type: str = "application/json"
     headers: tuple[tuple[str, str], ...] = ()
+    stream: AsyncGenerator[bytes, None] | None = None  # instead of a body
 
     @staticmethod
     def json(message: object, status: int = 200, headers: tuple[tuple[str, str], ...] = ()) -> "Response":
@@ -117,6 +124,20 @@ async def _pieces(transport: Transport) -> bytes:
         if len(body) > BODY_BYTES_MAX:
             raise too_large()
     return bytes(body)
+
+
+async def send_pieces(
+    transport: Transport, status: int, headers: list[tuple[str, str]], stream: AsyncGenerator[bytes, None]
+) -> None:
+    """Answer in pieces, until they end, the client leaves, or it stops reading."""
+    sending = transport.response_stream(status, headers)
+    try:
+        async for piece in stream:
+            await asyncio.wait_for(sending.send_bytes(piece), PIECE_SECONDS_MAX)
+    except (ProtocolClosed, TimeoutError):
+        pass  # the client has left
+    finally:
+        await stream.aclose()
 
 
 async def outcome(future: Future[T]) -> T:

@@ -153,6 +153,7 @@ async def answer_requests(
 ) -> None:
     """Answer on `listener` until SIGTERM or SIGINT. Prints one line with the address first."""
     app = App(service)
+    app.live.start()
     front, greeting = None, service.greeting
     if grpc_port is not None:
         front = _grpc_front(service, app.metrics)
@@ -170,6 +171,7 @@ async def answer_requests(
     sys.stdout.flush()
     await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
     service.deadline.start()
+    app.live.close()  # pages that are open would hold it
     drained = front.stop(DRAIN_SECONDS_MAX) if front else None
     server.stop()
     _, late = await asyncio.wait({serving}, timeout=DRAIN_SECONDS_MAX)

@@ -8,6 +8,7 @@ from typing import Any
 from odl.errors import Unavailable
 from odl.replica import Replica, ReplicaStatus
 from seldon.deadline import Deadline
+from seldon.fleet import Fleet
 from seldon.guard import Guard
 from seldon.message import Json
 from seldon.metrics import PlaneMetrics
@@ -34,6 +35,8 @@ class Service:
         metrics: PlaneMetrics | None = None,
         tracer: Tracer | None = None,
         dead_letters: Callable[[], Json] | None = None,
+        fleet: Fleet | None = None,
+        learns: bool = True,
     ) -> None:
         """`parts`: what to close; `fields`: declared features and their kinds, in order; `classes`: declared
         labels; `greeting`: one line for who starts it."""
@@ -45,6 +48,8 @@ class Service:
         self.deadline = deadline or Deadline()  # by which all is closed, once closing has begun
         self.metrics = metrics or PlaneMetrics()  # what every transport counts in
         self.tracer = tracer  # None: no traces
+        self.fleet = fleet  # the log and the other replicas, for the page; None: there are none
+        self.learns = learns  # False: a frozen model
         self._parts = parts
         self._dead_letters = dead_letters
         self.task = task  # binary, multiclass or regression

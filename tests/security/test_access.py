@@ -11,6 +11,7 @@ from odl.errors import InvalidEvent, Misconfigured
 from seldon.access import TOKENS_MAX, Scope, load_tokens, parse_tokens, token_digest
 from seldon.app import App
 from seldon.guard import _OPENABLE, _SCOPES, MODELS, Guard
+from seldon.metrics import PlaneMetrics
 
 FILE = f"""
 # who         digest
@@ -142,7 +143,15 @@ def test_every_route_of_the_server_has_a_stated_need() -> None:
     """Who adds a route says in `seldon.guard` what it needs; otherwise it is closed to all but admin."""
     replica = SimpleNamespace(fold_id="f", schema=None)
     service: Any = SimpleNamespace(
-        name="m", guard=Guard(), replica=replica, plane=None, task="binary", fields={}, classes=()
+        name="m",
+        guard=Guard(),
+        replica=replica,
+        plane=None,
+        task="binary",
+        fields={},
+        classes=(),
+        metrics=PlaneMetrics(),
+        tracer=None,
     )
     app = App(service)
     try:
