@@ -6,17 +6,19 @@ read at the scrape; what takes longer (odl.recent, seldon.distributions, Redis) 
 
 import threading
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from prometheus_client import (
     CollectorRegistry,
     Counter,
-    Gauge,
     Histogram,
+    Metric,
     ProcessCollector,
+    disable_created_metrics,
     generate_latest,
 )
+from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from odl.event import Features, Prediction
@@ -48,6 +50,9 @@ STATUS_HELP = {
     "mae": "Prequential mean absolute error of all events",
     "rmse": "Prequential root mean squared error of all events",
 }
+
+# The moment of creation would be a second series for each counter, which nobody reads.
+disable_created_metrics()  # type: ignore[no-untyped-call]
 
 
 class PlaneMetrics:
@@ -144,15 +149,24 @@ class PlaneMetrics:
     def exposition(self, status: Mapping[str, Any]) -> bytes:
         """The text that Prometheus scrapes; the numbers of the replica's `status` are its gauges."""
         gauges = CollectorRegistry()
-        for name, value in status.items():
-            if isinstance(value, int | float):
-                help_text = STATUS_HELP.get(name, f"{name} of this replica")
-                Gauge(f"odl_replica_{name}", help_text, registry=gauges).set(value)
-        weights = status.get("depth_weights")
-        if weights:
-            depths = Gauge(
-                "odl_depth_weight", "Weight of each depth in the prediction", ["depth"], registry=gauges
-            )
-            for depth, weight in enumerate(weights):
-                depths.labels(str(depth)).set(weight)
+        gauges.register(_Status(status))
         return generate_latest(self._registry) + generate_latest(gauges)
+
+
+class _Status(Collector):
+    """The numbers of a replica's status; what does not apply to its task has a name and no value."""
+
+    def __init__(self, status: Mapping[str, Any]) -> None:
+        self._status = status
+
+    def collect(self) -> Iterator[Metric]:
+        numbers = {name: value for name, value in self._status.items() if isinstance(value, int | float)}
+        for name in {**STATUS_HELP, **numbers}:
+            help_text = STATUS_HELP.get(name, f"{name} of this replica")
+            yield GaugeMetricFamily(f"odl_replica_{name}", help_text, value=numbers.get(name))
+        depths = GaugeMetricFamily(
+            "odl_depth_weight", "Weight of each depth in the prediction", labels=["depth"]
+        )
+        for depth, weight in enumerate(self._status.get("depth_weights") or ()):
+            depths.add_metric([str(depth)], weight)
+        yield depths

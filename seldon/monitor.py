@@ -106,8 +106,8 @@ class Monitor(Collector):
         seen = self._seen
         yield from _quality(seen)
         yield from _distributions(seen, self._metrics)
-        for name, value in seen.facts.items():
-            yield _gauge(name, FACTS_HELP[name], value)
+        for name, help_text in FACTS_HELP.items():
+            yield _gauge(name, help_text, seen.facts.get(name))
         lag_s = self._replica.age_s()
         yield _gauge("replica_lag_seconds", "Time since this replica was known to be at the head", lag_s)
 
@@ -151,8 +151,7 @@ def _quality(seen: _Seen) -> Iterable[Metric]:
         for over, scores in found.items():
             if name in scores:
                 family.add_metric([over], scores[name])
-        if family.samples:
-            yield family
+        yield family
 
 
 def _distributions(seen: _Seen, metrics: PlaneMetrics) -> Iterable[Metric]:
@@ -182,5 +181,5 @@ def _distributions(seen: _Seen, metrics: PlaneMetrics) -> Iterable[Metric]:
     yield _gauge("features_left_out", "Fields beyond those whose distribution is looked at", left_out)
 
 
-def _gauge(name: str, help_text: str, value: float) -> Metric:
+def _gauge(name: str, help_text: str, value: float | None) -> Metric:
     return GaugeMetricFamily(f"odl_{name}", help_text, value=value)
