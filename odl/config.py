@@ -64,7 +64,7 @@ class RememberSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     """The `[remember]` table: with it, predictions are remembered and feedback needs only id and truth."""
 
     ttl_s: Positive = 86_400.0  # labels that come later are refused as EXPIRED
-    max: Count = 100_000  # predictions that are surely remembered, about 0.1 GB; older ones make room
+    max: Count = 100_000  # predictions that are surely remembered, 35 MB with 8 numbers each; older ones go
 
 
 class FeedbackSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -1,8 +1,10 @@
 """Many entries at once are the same fold as one by one, scores included, whatever the entries hold."""
 
+import math
 import random
 from collections.abc import Iterable
 
+import msgspec
 import pytest
 from hash_learner import HashLearner
 
@@ -79,3 +81,60 @@ def test_a_damaged_entry_is_found_at_its_version_and_what_came_before_is_learned
     assert (fold.version, fold.chain) == (17, entries[16].chain)
     assert fold.learner.version == 17
     assert fold.scores.events == 17
+
+
+# Events that carry the prediction that was served, and changes of labels
+
+
+def served(number: int, prediction: object) -> Event:
+    return Event(f"s-{number}", {"n": number}, "yes", version=1, prediction=prediction)  # type: ignore[arg-type]
+
+
+def network_fold(events: list[Event], *, at_once: bool) -> Fold:
+    fold, chain = Fold(HedgeLearner(SPEC)), CHAIN_START
+    entries = []
+    for version, event in enumerate(events, start=1):
+        chain = next_chain(chain, encode(event))
+        entries.append(Entry(version, chain, encode(event)))
+    if at_once:
+        fold.take_all(entries)
+    else:
+        for entry in entries:
+            fold.take(entry)
+    return fold
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_an_event_is_scored_by_the_prediction_that_was_served_for_it(at_once):
+    events = [served(number, {"no": 0.75, "yes": 0.25}) for number in range(12)]
+    scores = network_fold(events, at_once=at_once).scores.scores()
+    assert scores.log_loss == pytest.approx(-math.log(0.25)) and scores.accuracy == 0.0
+    plain = [msgspec.structs.replace(event, prediction=None) for event in events]
+    assert network_fold(plain, at_once=at_once).scores.scores().log_loss != scores.log_loss
+
+
+def test_what_was_served_changes_scores_and_never_what_is_learned():
+    events = [served(number, {"no": 0.75, "yes": 0.25}) for number in range(12)]
+    plain = [msgspec.structs.replace(event, prediction=None) for event in events]
+    digests = {network_fold(each, at_once=True).learner.digest() for each in (events, plain)}
+    assert len(digests) == 1
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_a_served_number_where_classes_are_learned_is_not_scored(at_once):
+    events = [served(number, 0.5) for number in range(12)]
+    scores = network_fold(events, at_once=at_once).scores.scores()
+    assert scores.rmse is None and scores.events == 12
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_a_retraction_teaches_nothing_and_a_correction_is_an_event(at_once):
+    events = [served(number, None) for number in range(8)]
+    events[4:4] = [Event("s-0/r", {}, "yes", retracts=1)]
+    events.append(Event("s-1/c1", {"n": 1}, "no", corrects=2))
+    fold = network_fold(events, at_once=at_once)
+    assert (fold.version, fold.skipped, fold.scores.events) == (10, 1, 9)
+
+
+def test_bytes_of_events_without_the_new_fields_are_as_they_were():
+    assert encode(Event("e", {"n": 1}, "yes", version=3)) == b'{"id":"e","version":3,"x":{"n":1},"y":"yes"}'

@@ -24,7 +24,9 @@ from odl.redis_connection import check_server, complete_url, connect, has_passwo
 from odl.redis_functions import acl_rules, function_name, library, script_names
 from odl.redis_lock import RedisLock
 from odl.redis_log import RedisLog
+from odl.redis_remembered import RedisPredictions
 from odl.redis_snapshots import RedisSnapshots
+from odl.remembered import Remembered
 
 pytestmark = pytest.mark.xdist_group("redis-rights")  # so that its servers start once
 SECRET, ADMIN_SECRET = "s3rvice/pass wörd", "adm1n"
@@ -258,3 +260,13 @@ def test_settings_that_do_not_fit_are_refused(tmp_path: Path) -> None:
         complete_url("redis://h", {"ODL_REDIS_CA": "x"})
     with pytest.raises(Misconfigured, match="ODL_REDIS_PASSWORD_FILE"):
         complete_url("redis://h", {"ODL_REDIS_PASSWORD_FILE": str(tmp_path / "none")})
+
+
+def test_the_service_user_remembers_and_recalls_predictions(secured: Secured) -> None:
+    log = RedisLog(secured.service, NAME)
+    log.create()
+    store = RedisPredictions(secured.service, NAME, ttl_s=60, records_max=10)
+    store.put("remembered-1", Remembered({"n": 1}, {"no": 0.5, "yes": 0.5}, 1))
+    RedisLog(secured.service, NAME, predictions=store).read(0, 1)
+    assert not store.has_news
+    assert store.recall(["remembered-1"])[0] and log.find(["remembered-1"]) == [None]
