@@ -122,7 +122,8 @@ class ApacheKafka:
             port=port, controller=controller, data=directory / "data", partitions=PARTITIONS
         )
         self._settings.write_text(text)
-        cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        # One in 64 would begin with a dash, which the tool takes for an option.
+        cluster_id = "o" + base64.urlsafe_b64encode(uuid.uuid4().bytes).decode()[1:22]
         command = [*JAVA, "kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", str(self._settings)]
         subprocess.run(command, check=True, capture_output=True, timeout=READY_S_MAX)
         self.admin = AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 0})

@@ -61,7 +61,10 @@ def planted_stale_answers(seed: int, directory: Path) -> Counter[str]:
         ]
         wait_until(lambda: len(callers[1].history) > 100, "both answer")
         proxy.cut()
-        wait_until(lambda: callers[1].counts["stale"] > 50, "it answers what it last knew")
+        before = len(callers[0].history)
+        wait_until(lambda: len(callers[0].history) > before + 20, "the other goes on learning")
+        stale = callers[1].counts["stale"]
+        wait_until(lambda: callers[1].counts["stale"] > stale + 60, "it answers what it last knew")
         history = _finish(callers, landed)
         assert check(history) == [], "answers that say that they may be stale promise nothing"
         landed["found"] = len(check(history, believe_marks=False))
