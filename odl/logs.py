@@ -34,7 +34,7 @@ _SECRETS = (
     (re.compile(r"(\w+://)[^/@\s]*:[^@\s]*@"), r"\1***@"),  # user and password of a URL
     (re.compile(r"(?i)(bearer\s+)[A-Za-z0-9._~+/=-]+"), r"\1***"),
     (
-        re.compile(r"(?i)\b(password|passwd|secret|token|api_key)(['\"]?\s*[=:]\s*['\"]?)[^\s'\",;&]+"),
+        re.compile(r"(?i)(password|passwd|secret|token|api_key)(['\"]?\s*[=:]\s*['\"]?)[^\s'\",;&]+"),
         r"\1\2***",
     ),
 )

@@ -1,7 +1,7 @@
 """Traces, switched on by the standard OTEL_* variables: predict and feedback with their puid, the head check
 and the learning of a turn.
 
-Off unless `OTEL_TRACES_EXPORTER` or an `OTEL_EXPORTER_OTLP_*ENDPOINT` is set; then nothing of OpenTelemetry
+Off unless `OTEL_TRACES_EXPORTER` or an `OTEL_EXPORTER_OTLP_*ENDPOINT` is set; then nothing of its tracing
 is imported, and no request runs a line of this module. Sampling, headers, batching and resource attributes
 are the SDK's, by its own variables.
 """
