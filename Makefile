@@ -7,7 +7,7 @@ SERVER_EXTRAS := --extra grpc --extra schemas --extra traces
 TRAINER_EXTRAS := --extra keras --extra lake --extra schemas --extra drift
 
 .DEFAULT_GOAL := help
-.PHONY: apiserver images help install demo test lint format simulate bench lock audit sbom clean soak kafka kafka-install
+.PHONY: apiserver cluster images help install demo test lint format simulate bench lock audit sbom clean soak kafka kafka-install
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -77,6 +77,9 @@ images: ## build the images by buildah (BASE=... for another base; without one, 
 			--file k8s/images/$$name.Containerfile --tag localhost/odl-$$name . || exit 1; \
 	done
 	@buildah images
+
+cluster: install ## what k8s/overlays/plain runs, as processes with addresses of their own, under load (ARGS="--seconds 600")
+	@rm -rf build/cluster && unshare --net -- $(BIN)/python tests/k8s/cluster.py build/cluster $(or $(ARGS),--seconds 120)
 
 apiserver: ## build a Kubernetes API server from its source into .odl/apiserver (Go 1.22; some minutes), for tests
 	@mkdir -p .odl/apiserver

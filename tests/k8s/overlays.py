@@ -38,7 +38,7 @@ class Pod:
     @property
     def runs_on(self) -> bool:
         """Whether it is meant to run for ever."""
-        return not self.owner.startswith("Job/")
+        return not self.owner.startswith(("Job/", "CronJob/"))
 
 
 @dataclass(frozen=True)
@@ -87,6 +87,9 @@ def _pods(resource: Resource) -> Iterator[Pod]:
     owner = f"{resource['kind']}/{resource['metadata']['name']}"
     if resource["kind"] in ("Deployment", "StatefulSet", "Job"):
         template = resource["spec"]["template"]
+        yield Pod(owner, template["metadata"]["labels"], template["spec"])
+    if resource["kind"] == "CronJob":
+        template = resource["spec"]["jobTemplate"]["spec"]["template"]
         yield Pod(owner, template["metadata"]["labels"], template["spec"])
     if resource["kind"] == "SeldonDeployment":
         for predictor in resource["spec"]["predictors"]:

@@ -7,7 +7,6 @@ import pytest
 from overlays import ROOT, Overlay, Pod, selects
 
 GRACE_S_MAX = 30
-SERVES_NOTHING = "Deployment/odl-consumer"  # it ends when it cannot go on, and is started again
 DOCUMENT = ROOT / "docs" / "KUBERNETES.md"
 PINNED = re.compile(r"[a-z0-9./-]+(:[0-9]+)?/[a-z0-9./-]+(:[0-9]+\.[0-9][\w.-]*|@sha256:[0-9a-f]{64})")
 
@@ -62,8 +61,6 @@ def test_whatever_runs_on_has_probes_and_ends_in_time(overlay: Overlay) -> None:
         assert pod.spec["terminationGracePeriodSeconds"] < GRACE_S_MAX, pod.owner
         for container in pod.containers if pod.runs_on else []:
             where = f"{pod.owner}: {container['name']}"
-            if pod.owner == SERVES_NOTHING:
-                continue
             assert "livenessProbe" in container, where
             assert "readinessProbe" in container, where
             ports = {port["name"] for port in container.get("ports", [])}

@@ -66,7 +66,9 @@ class _Unique(yaml.SafeLoader):
     """Refuses a mapping that names a key twice, of which the second would win in silence."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        keys = [
+            self.construct_object(key, deep=True) for key, _ in node.value if not key.tag.endswith(":merge")
+        ]
         doubled = [key for key, count in Counter(map(str, keys)).items() if count > 1]
         assert not doubled, f"{node.start_mark}: {doubled}"
         return super().construct_mapping(node, deep)
