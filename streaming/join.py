@@ -37,7 +37,7 @@ Corrections: TypeAlias = Literal["refuse", "learn"]
 _PUID = re.compile(r"[0-9a-f]{12}7[0-9a-f]{19}")  # made by odl: begins with Unix milliseconds
 
 
-class LateLabel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class LateLabel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """An id and what became of it, see the module's table."""
 
     id: str
@@ -77,6 +77,15 @@ class _Probe(msgspec.Struct):
 
 _probe = msgspec.json.Decoder(_Probe)
 _decoder = msgspec.json.Decoder(LateLabel)
+
+
+def encode_label(label: LateLabel) -> bytes:
+    """The JSON that `read_label` reads.
+
+    >>> encode_label(LateLabel("visit-1", "leaves"))
+    b'{"id":"visit-1","truth":"leaves"}'
+    """
+    return msgspec.json.encode(label)
 
 
 def read_label(value: bytes) -> LateLabel | None:

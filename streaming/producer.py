@@ -8,6 +8,7 @@ from odl.feedback import Receipt
 from odl.log import Outcome
 from streaming.connection import REQUEST_TIMEOUT_S, Options
 from streaming.delivery import FLUSH_TIMEOUT_S, Delivered, Delivery
+from streaming.join import LateLabel, encode_label
 from streaming.message import SOURCE_HEADER, encode_value
 
 DURABILITY = "durable"  # all in-sync replicas of Kafka have it
@@ -29,14 +30,17 @@ class FeedbackProducer:
     ) -> None:
         self._delivery = Delivery(bootstrap, topic, timeout_s=timeout_s, options=options)
 
-    def send(self, event: Event) -> Future[Delivered]:
-        """Send one event. The future ends with where Kafka keeps it, or raises `Unavailable` (not delivered
-        within `timeout_s`: send it again under the same id)."""
+    def send(self, event: Event | LateLabel) -> Future[Delivered]:
+        """Send one event, or a label for what was predicted under its id. The future ends with where Kafka
+        keeps it, or raises `Unavailable` (not delivered within `timeout_s`: send it again under the same
+        id)."""
+        if isinstance(event, LateLabel):
+            return self._delivery.send(event.id.encode(), encode_label(event))
         headers = [(SOURCE_HEADER, event.source.encode())] if event.source.startswith("rest:") else []
         return self._delivery.send(event.id.encode(), encode_value(event), headers)
 
-    def deliver(self, event: Event) -> Delivered:
-        """Send one event and wait for Kafka's confirmation. Raises `Unavailable` without it."""
+    def deliver(self, event: Event | LateLabel) -> Delivered:
+        """Send one event or label and wait for Kafka's confirmation. Raises `Unavailable` without it."""
         return self._delivery.wait(self.send(event))
 
     def close(self, timeout_s: float = FLUSH_TIMEOUT_S) -> None:
