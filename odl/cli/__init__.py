@@ -15,6 +15,7 @@ COMMANDS = {
     "consume": "feed the log from Kafka",
     "feedback": "learn labels that became known later: a CSV of prediction ids and truths",
     "status": "show the log's head, the replicas, snapshots and the lock",
+    "watch": "see the model learn, live in the terminal",
     "adopt": "hand the log over to another model file or release; replicas of the old one refuse then",
     "replay": "fold the log offline: version, chain, digest, scores; or as it might have been",
     "snapshot": "save the newest version now, or list what is saved",

@@ -1,20 +1,27 @@
-"""`odl status`: head, epoch, replicas with version and digest, lags, snapshots, lock."""
+"""`odl status`: head, epoch, scores, replicas with version and digest, lags, snapshots, lock."""
 
 import argparse
 import json
+import os
 import sys
 from dataclasses import asdict
 from typing import Any
 
+import httpx
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from odl.cli.options import add_connection_options, model_config, redis_url
 from odl.redis_connection import connect
 from odl.redis_lock import RedisLock
 from odl.redis_log import RedisLog
 from odl.redis_snapshots import RedisSnapshots
-from odl.replicas import RedisReplicas
+from odl.replicas import RedisReplicas, ReplicaRecord
+
+SCORES = ("accuracy", "log_loss", "base_rate_log_loss", "auc", "mae", "rmse")
+TOKEN = "ODL_TOKEN"  # where the servers' status needs one
+ANSWER_S_MAX = 3.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,12 +36,14 @@ def run(args: argparse.Namespace) -> int:
     client = connect(redis_url(args))
     log = RedisLog(client, config.name)
     holder = RedisLock(client, config.name).holder()
+    replicas = RedisReplicas(client, config.name).list()
     found: dict[str, Any] = {
         "model": config.name,
         "head": asdict(log.head()),
         "counters": asdict(log.counters()),
         "sources": log.positions(),
-        "replicas": [asdict(record) for record in RedisReplicas(client, config.name).list()],
+        "replicas": [asdict(record) for record in replicas],
+        "scores": scores_of(replicas),
         "snapshots": [asdict(snapshot) for snapshot in RedisSnapshots(client, config.name).list()],
         "lock": asdict(holder) if holder else None,
     }
@@ -46,6 +55,23 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def scores_of(replicas: list[ReplicaRecord]) -> dict[str, Any] | None:
+    """What the first replica that answers says of its scores: version, events, scores, weights of the depths.
+    None where none can be asked."""
+    token = os.environ.get(TOKEN)
+    headers = {"authorization": f"Bearer {token}"} if token else {}
+    for record in replicas:
+        try:
+            answer = httpx.get(
+                f"{record.url}/status", headers=headers, timeout=ANSWER_S_MAX
+            ).raise_for_status()
+        except (httpx.HTTPError, httpx.InvalidURL):
+            continue
+        status = answer.json()
+        return {name: status[name] for name in ("version", "events", *SCORES, "depth_weights")}
+    return None
+
+
 def show(found: dict[str, Any], console: Console) -> None:
     """The same facts for people."""
     head, counters = found["head"], found["counters"]
@@ -54,12 +80,14 @@ def show(found: dict[str, Any], console: Console) -> None:
         f"chain {head['chain'][:12]}  duplicates {counters['duplicates']}  skipped {counters['skipped']}",
         highlight=False,
     )
+    if found["scores"]:
+        console.print(_scores(found["scores"]))
     replicas = Table(
-        "replica", "version", "lag", "epoch", "chain", "url", title="replicas", title_justify="left"
+        "replica", "version", "lag", "epoch", "digest", "url", title="replicas", title_justify="left"
     )
     for record in found["replicas"]:
         lag = head["version"] - record["version"]
-        cells = record["id"], record["version"], lag, record["epoch"], record["chain"][:12], record["url"]
+        cells = record["id"], record["version"], lag, record["epoch"], record["digest"][:12], record["url"]
         replicas.add_row(*map(str, cells))
     sources = Table("source", "position", title="sources", title_justify="left")
     for source, position in sorted(found["sources"].items()):
@@ -74,3 +102,9 @@ def show(found: dict[str, Any], console: Console) -> None:
         console.print(
             f"version lock: {found['lock']['owner']}, token {found['lock']['token']}", highlight=False
         )
+
+
+def _scores(scores: dict[str, Any]) -> Text:
+    known = [f"{name.replace('_', ' ')} {scores[name]:.4f}" for name in SCORES if scores[name] is not None]
+    depths = "  ".join(f"{depth}: {weight:.2f}" for depth, weight in enumerate(scores["depth_weights"]))
+    return Text(f"{scores['events']:,} events  {'  '.join(known)}\ndepths  {depths}")
