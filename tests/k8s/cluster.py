@@ -1,14 +1,9 @@
 """A cluster on one machine: what the overlay `plain` runs, as processes with addresses of their own.
 
-unshare --net -- python tests/k8s/cluster.py DIRECTORY [--seconds 60] [--seed 1]
-
-Three replicas and two consumers at first; then under load a node is lost, replicas go 3, 1, 5, 2, all are
-rolled, and rolled to another fold id. At the end nothing is lost or doubled, all replicas have the digest of
-an offline fold, and every request was answered. Commands, environment, settings and probes are those of the
-manifests; replaced are host names and the folders where volumes are mounted.
+Commands, environment, settings and probes are those of the manifests; replaced are host names and the folders
+where volumes are mounted.
 """
 
-import argparse
 import hashlib
 import json
 import os
@@ -16,7 +11,6 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
@@ -24,7 +18,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from cluster_load import Asker, KafkaSender
+import redis
 from machine import READY_S_MAX, Forwarder, Machine, Node, end, launch
 from overlays import Overlay, Pod, Resource, build
 
@@ -153,8 +147,6 @@ class Cluster:
         self.log = RedisLog(self.admin, self.config.name)
 
     def _is_there(self, process: subprocess.Popen[bytes]) -> bool:
-        import redis
-
         assert process.poll() is None, (self.directory / "redis.log").read_text()[-2000:]
         try:
             return bool(self.admin.ping())
@@ -244,7 +236,7 @@ class Cluster:
         text = self.model_text.replace("[model]\n", f"[model]\n{OTHER_FOLD}")
         old, early = list(self.replicas), self.start("Deployment/odl-replica", self._new_node(), text)
         assert early.process.wait(DEADLINE_S) == 2, "a replica of another fold serves"
-        assert all(each.probe("readinessProbe") for each in old), "the old fold has to serve until it is told"
+        wait_until(lambda: all(each.probe("readinessProbe") for each in old), "the old fold goes on serving")
         adopting = self.start("CronJob/odl-adopt", early.node, text)
         assert adopting.process.wait(DEADLINE_S) == 0, adopting.log.read_text()
         self.model_file.write_text(text)
@@ -268,64 +260,3 @@ class Cluster:
         while entries := self.log.read(len(found), 1_000).entries[1 if found else 0 :]:
             found += [decode(entry.payload).id for entry in entries]
         return found
-
-
-def audit(cluster: Cluster, sent: list[str]) -> dict[str, Any]:
-    """Nothing lost, nothing doubled, nothing invented; every replica has the digest of an offline fold."""
-    wait_until(lambda: cluster.log.head().version >= len(sent), f"the log has {len(sent)} events")
-    found = Counter(cluster.ids())
-    assert max(found.values()) == 1, f"learned twice: {[each for each, n in found.items() if n > 1][:5]}"
-    assert set(found) == set(sent), f"lost or invented: {sorted(set(found) ^ set(sent))[:5]}"
-    head = cluster.log.head()
-    offline = json.loads(cluster.odl("replay", "--json"))
-    assert (offline["version"], offline["chain"]) == (head.version, head.chain)
-    for replica in cluster.replicas:
-        wait_until(lambda r=replica: cluster.status(r)["version"] == head.version, "a replica is at the head")  # type: ignore[misc]
-        assert cluster.status(replica)["digest"] == offline["digest"], replica.log
-    return {"version": head.version, "digest": offline["digest"], "replicas": len(cluster.replicas)}
-
-
-def play(directory: Path, seconds: float, seed: int) -> dict[str, Any]:
-    """All of it; what came of it."""
-    with ExitStack() as parts:
-        cluster = Cluster(directory, parts)
-        cluster.consumers = [cluster.start("Deployment/odl-consumer", node) for node in cluster.nodes[:2]]
-        starting = [cluster.start("Deployment/odl-replica", node) for node in cluster.nodes]
-        for replica in starting:
-            wait_until(lambda r=replica: r.probe("readinessProbe"), "a first replica is ready")  # type: ignore[misc]
-        cluster.replicas = starting
-        began = time.monotonic()
-        urls = lambda: [each.url for each in cluster.replicas]  # noqa: E731 - asked for anew at each request
-        asker = parts.enter_context(Asker(urls, TOKEN, seed))
-        sender = parts.enter_context(KafkaSender(cluster.broker.bootstrap, cluster.config.kafka.topic, seed))
-        cluster.lose_node()
-        audited = 0
-        while not audited or time.monotonic() - began < seconds:
-            for count in (1, 5, 2):
-                cluster.scale(count)
-            cluster.roll()
-            audited += 1
-        cluster.roll_to_another_fold()
-        asker.finish()
-        sender.finish()
-        verdict = audit(cluster, asker.acknowledged + sender.delivered)
-        return {**verdict, **asker.counts, "by Kafka": len(sender.delivered), "rounds": audited}
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("directory", type=Path)
-    parser.add_argument(
-        "--seconds", type=float, default=0.0, help="go on scaling and rolling for so long (0: once)"
-    )
-    parser.add_argument("--seed", type=int, default=1)
-    args = parser.parse_args()
-    args.directory.mkdir(parents=True, exist_ok=True)
-    print(json.dumps(play(args.directory.resolve(), args.seconds, args.seed)))
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
