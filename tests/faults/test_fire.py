@@ -97,6 +97,13 @@ def test_poison_is_kept_with_its_reason_and_the_rest_is_learned(tmp_path: Path) 
     assert landed["by REST"] > len(POISON)
 
 
+def test_load_that_is_held_meets_no_error_no_backlog_and_no_growing_memory(tmp_path: Path) -> None:
+    landed = play("R18", SEED, tmp_path)
+    assert landed["predict 200"] >= 100
+    assert landed["accepted"] >= 50, "feedback by REST"
+    assert landed["events"] > landed["accepted"], "and by Kafka"
+
+
 def test_five_cold_starts_at_once_serve_one_version(tmp_path: Path) -> None:
     assert play("R20", SEED, tmp_path)["started"] == 5
 

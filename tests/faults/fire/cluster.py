@@ -42,6 +42,7 @@ fields = { n = "number" }
 [serve]
 policy = "%(policy)s"
 snapshot_every = %(snapshot_every)d
+deadline_s = %(deadline_s)g
 [log]
 %(log)s
 """
@@ -130,7 +131,7 @@ class Cluster:
         directory.mkdir(parents=True, exist_ok=True)
         self.directory = directory
         self.partitions = partitions
-        self._model = {"policy": "refuse", "snapshot_every": 10_000, "log": "", **settings}
+        self._model = {"policy": "refuse", "snapshot_every": 10_000, "deadline_s": 2.0, "log": "", **settings}
         self._parts = ExitStack()
         self._count = 0
         self.rest = Rest()

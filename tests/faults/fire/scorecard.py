@@ -10,7 +10,7 @@ from typing import Any
 
 from apache_kafka import missing
 
-from fire import row_kills, row_order, row_outages, row_pauses, row_poison, row_rewinds, row_starts
+from fire import row_kills, row_load, row_order, row_outages, row_pauses, row_poison, row_rewinds, row_starts
 from fire.redis_server import binary_of
 
 SIMULATION = Path(__file__).parent.parent.parent / "simulation" / "run.py"
@@ -117,6 +117,14 @@ ROWS: dict[str, Row] = {
         1_000_000,
         commit={"events": 2_000},
         long={"events": 20_000},
+    ),
+    "R18": Row(
+        "load held",
+        row_load.held,
+        ("seconds",),
+        1_800,
+        commit={"seconds": 8},
+        long={"seconds": 300},
     ),
     "R19": Row(
         "fuzzed HTTP requests",

@@ -1,0 +1,1 @@
+"""Parts of the serving benchmark: servers, load, one question a module."""
