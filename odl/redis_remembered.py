@@ -7,6 +7,7 @@ Memory is bounded by count and by time: nine slots take records in turn, and the
 import logging
 import time
 from collections.abc import Sequence
+from itertools import islice
 from threading import Lock
 
 import msgspec
@@ -58,7 +59,8 @@ class RedisPredictions:
     def pack(self) -> list[Call]:
         """The calls that store what was put, for one round trip; `settle` has to follow."""
         with self._mutex:
-            rows = list(self._outbox.items())
+            # While Redis refuses, one call a read tells whether it still does.
+            rows = list(islice(self._outbox.items(), CALL_MAX if self._in_trouble else None))
             self.has_news = False
         self._packed = [rows[at : at + CALL_MAX] for at in range(0, len(rows), CALL_MAX)]
         return [self._call(part) for part in self._packed]
@@ -82,10 +84,10 @@ class RedisPredictions:
                         del self._outbox[prediction_id]
 
     def flush(self) -> None:
-        for call in self.pack():
-            call.run()
-        with self._mutex:
-            self._outbox.clear()
+        while calls := self.pack():
+            for call in calls:
+                call.run()
+            self.settle([None] * len(calls))
 
     def recall(self, prediction_ids: Sequence[str]) -> list[Recalled | None]:
         deadline = time.monotonic() + ANSWER_WAIT_S

@@ -42,7 +42,8 @@ class Intake:
                 "expected X-Client-Id of 1 to 64 letters, digits, dots, dashes and underscores",
                 reason="BAD_CLIENT",
             )
-        corrects, retracts = _correction(tags_of(feedback)), bool(tags_of(feedback).get("retracts", False))
+        tags = tags_of(feedback)
+        corrects, retracts = _correction(tags), _retraction(tags)
         if self._join is not None and (corrects or retracts or not _has_features(feedback)):
             labels: list[Label] | list[None] = [None] if retracts else read_truth(feedback)
             puid = read_id(feedback, key)
@@ -106,10 +107,18 @@ def _correction(tags: dict[str, Any]) -> bool | int:
     value = tags.get("corrects", False)
     if isinstance(value, bool):
         return value
-    number = int(value) if isinstance(value, int | float) and value == int(value) else 0
+    # protobuf makes every number a float
+    number = int(value) if isinstance(value, int | float) and float(value).is_integer() else 0
     if not 1 <= number <= CORRECTIONS_MAX:
         raise malformed(f"expected true or a whole number from 1 to {CORRECTIONS_MAX} in meta.tags.corrects")
     return number
+
+
+def _retraction(tags: dict[str, Any]) -> bool:
+    value = tags.get("retracts", False)
+    if not isinstance(value, bool):
+        raise malformed("expected true or false in meta.tags.retracts")
+    return value
 
 
 def _or_raise(found: Event | Known | InvalidEvent) -> Event | Known:

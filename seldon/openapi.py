@@ -53,7 +53,10 @@ STATUSES = {
     "400": "the message cannot be read",
     "401": "a token is missing",
     "403": "the token does not allow it",
+    "404": "no prediction is remembered under this id",
     "408": "the body took too long to arrive",
+    "409": "the label of this id cannot be corrected",
+    "410": "the label comes too late: its id or its prediction is forgotten",
     "413": "the body or its rows are too many",
     "422": "the message does not fit the model",
     "429": "more feedback than one source may send",
@@ -79,6 +82,13 @@ _CLIENT: Json = {
     "schema": {"type": "string"},
 }
 
+_WAIT: Json = {
+    "name": "wait",
+    "in": "query",
+    "description": "answer once the log has the event, with its version",
+    "schema": {"enum": ["version"]},
+}
+
 
 def openapi(service: Service, predictions: tuple[str, ...], feedback: tuple[str, ...]) -> Json:
     """The page of a service, whose Seldon routes are `predictions` and `feedback`."""
@@ -95,7 +105,11 @@ def openapi(service: Service, predictions: tuple[str, ...], feedback: tuple[str,
     schemas |= {"Failure": _FAILURE, "Error": _ERROR, "Answer": _ANSWER, "Inference": _INFERENCE}
     paths: Json = {path: _seldon("predict", "SeldonMessage", asked) for path in predictions}
     taught = {"request": asked, "truth": {"jsonData": label}}
-    paths |= {path: _seldon("teach", "Feedback", taught, _KEY, _CLIENT) for path in feedback}
+    paths |= {path: _seldon("teach", "Feedback", taught, _KEY, _CLIENT, _WAIT) for path in feedback}
+    for path in feedback:
+        for method in paths[path].values():
+            late = {"description": "kept, but not in the log yet", "content": _content("Answer")}
+            method["responses"]["202"] = late
     for path, purpose in {
         "/live": "whether the replica's thread turns",
         "/ready": "whether the learner is there and in step",

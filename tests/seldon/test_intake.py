@@ -15,7 +15,9 @@ from odl.log import Append, Outcome
 from odl.memory import MemoryLog
 from odl.remembered import MemoryPredictions
 from odl.replica import Replica, ReplicaSettings
+from seldon.message import decode_message
 from seldon.plane import DataPlane
+from seldon.request import read_request
 from streaming.join import Join
 
 X = {"origin": "JFK", "distance": 1400}
@@ -146,10 +148,21 @@ def test_a_retraction_is_recorded_and_teaches_nothing(desk: Desk) -> None:
     assert (desk.replica.status().version, desk.replica.status().skipped) == (2, 1)
 
 
-@pytest.mark.parametrize("corrects", [0, 100, 1.5, "yes"])
+@pytest.mark.parametrize("corrects", [0, 100, 1.5, "yes", float("inf")])
 def test_what_a_correction_is_has_to_be_said_clearly(desk: Desk, corrects: Any) -> None:
     with pytest.raises(InvalidEvent, match="corrects"):
         desk.plane.feedback(label("p-1", corrects=corrects))
+
+
+def test_a_retraction_is_true_or_false(desk: Desk) -> None:
+    with pytest.raises(InvalidEvent, match="retracts"):
+        desk.plane.feedback(label("p-1", retracts="false"))
+
+
+def test_the_open_inference_protocol_gets_an_id_to_teach_by(desk: Desk) -> None:
+    request = desk.plane.named(read_request(decode_message({"jsonData": X})))
+    desk.plane.predictions(request).result(60)
+    assert desk.plane.feedback(label(request.puid))["meta"]["tags"]["outcome"] == "accepted"
 
 
 def test_waiting_tells_the_version_once_the_log_has_the_event(desk: Desk) -> None:
