@@ -19,6 +19,7 @@ from typing import Any, Literal
 import msgspec
 
 from odl.actor import Count, Positive, ReplicaSettings
+from odl.drift import DriftSettings
 from odl.errors import Misconfigured
 from odl.log import IDS_MAX
 
@@ -84,6 +85,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     log: LogSettings = LogSettings()
     remember: RememberSettings | None = None  # left out: feedback carries its features itself
     feedback: FeedbackSettings = FeedbackSettings()
+    drift: DriftSettings = DriftSettings()
 
     def __post_init__(self) -> None:
         if not NAME.fullmatch(self.name):
@@ -135,6 +137,7 @@ TABLES: dict[str, type[msgspec.Struct]] = {
     "log": LogSettings,
     "remember": RememberSettings,
     "feedback": FeedbackSettings,
+    "drift": DriftSettings,
 }
 
 

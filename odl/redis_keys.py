@@ -28,6 +28,8 @@ class RedisKeys:
         self.fence = prefix + "fence"  # hash: token and owner of the newest lease
         self.snapshots = prefix + "snapshots"  # sorted set of JSON records, by order of commit
         self.replicas = prefix + "replicas"  # hash: id -> 'ends_ms record'
+        self.drift = prefix + "drift"  # hash: 'record' -> JSON document
+        self.challengers = prefix + "challengers"  # hash: name -> JSON record
 
         # meta hash, then slots: hashes, prediction id -> 'stored_ms record', see lua/remember.lua
         self.remembered = tuple(f"{prefix}remembered{part}" for part in ("", *(f":{n}" for n in range(9))))

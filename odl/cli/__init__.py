@@ -27,6 +27,8 @@ COMMANDS = {
     "archive": "write the log to Parquet files, on a disk or in S3; they stay when the log is trimmed",
     "log": "show one entry: what was learned, from where, and what was predicted before it",
     "rights": "print what an administrator gives the service's Redis user: functions and ACL rules",
+    "drift": "list drifts and what they set off; --watch runs their detectors",
+    "challenge": "fold another spec over the same log and score it beside the model that serves",
     "fit": "fold a CSV file offline and print prequential scores",
     "predict": "predict the rows of a CSV file with a learner kept by `odl fit --save`",
     "gate": "whether an exported candidate may serve, and if not, why",
