@@ -3,38 +3,24 @@
 A point holds the running scores and those over the last events alone, which show a change at once where
 running scores have a long memory.
 
->>> history = History(window_events=2)
->>> one = Sums(events=2, weight=2.0, hits=1.0, log_loss=2.0, base_loss=1.4, base_hits=1.0)
->>> two = Sums(events=4, weight=4.0, hits=3.0, log_loss=2.6, base_loss=2.8, base_hits=3.0)
->>> for at, sums in enumerate((one, two)):
-...     history.take(Tally(time=float(at), version=sums.events, sums=sums))
->>> history.points[-1].accuracy, history.points[-1].accuracy_recent, history.points[-1].events_per_s
-(0.75, 1.0, 2.0)
+>>> history, scores = History(), Prequential()
+>>> for second, label in enumerate(("a", "a", "b", "b")):
+...     scores.update({"a": 0.75, "b": 0.25}, label)
+...     history.take(Tally(float(second), version=scores.events, sums=Sums.of(scores)))
+>>> last = history.points[-1]
+>>> last.version, last.accuracy, last.log_loss, last.events_per_s
+(4, 0.5, 0.83699, 1.0)
 """
 
-import math
 from collections import deque
 from dataclasses import dataclass
 
 import msgspec
 
+from odl.prequential import Prequential
+from odl.recent import Recent, RecentScores, Sums
+
 POINTS_MAX = 600  # ten minutes of learning at one point a second; a page shows no more
-WINDOW_EVENTS = 1_000  # a rate of 0.3 over them is known to 0.015
-
-
-@dataclass(frozen=True, slots=True)
-class Sums:
-    """The sums that scores are made of, since the fold began."""
-
-    events: int = 0  # scored
-    weight: float = 0.0
-    hits: float = 0.0  # weight of events whose most probable class was right
-    base_hits: float = 0.0  # weight of the most frequent class: what always naming it would have hit
-    log_loss: float = 0.0  # nats
-    base_loss: float = 0.0  # of the label frequencies before each event, nats
-    absolute: float = 0.0  # regression: sum of absolute errors
-    square: float = 0.0  # regression: sum of squared errors
-    is_regression: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,24 +29,27 @@ class Tally:
 
     time: float  # Unix seconds
     version: int
-    sums: Sums
+    sums: Sums  # of its scores
     predictions: int = 0  # answered since the process began
     weights: tuple[float, ...] = ()  # of the depths, sum 1
 
 
-class Point(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One point of the charts; None where the task has no such score, or nothing was scored."""
+class Point(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """One point of the charts; None where the task has no such score, or nothing was scored. `recent` and
+    `base` are over the last `odl.recent.WINDOW` events, the others since the fold began."""
 
     time: float  # Unix seconds
     version: int
     events_per_s: float = 0.0  # learned since the point before
     predictions_per_s: float = 0.0
-    accuracy: float | None = None  # since the fold began
-    accuracy_recent: float | None = None  # over the last `WINDOW_EVENTS`
-    accuracy_base: float | None = None  # of always naming the most frequent class
+    accuracy: float | None = None
+    accuracy_recent: float | None = None
+    accuracy_base: float | None = None  # of always naming the class that was the most frequent of them
     log_loss: float | None = None  # nats
     log_loss_recent: float | None = None
-    log_loss_base: float | None = None  # of the label frequencies, over the last `WINDOW_EVENTS`
+    log_loss_base: float | None = None  # of the label frequencies before each event
+    auc: float | None = None
+    auc_recent: float | None = None
     mae: float | None = None
     mae_recent: float | None = None
     rmse: float | None = None
@@ -71,10 +60,9 @@ class Point(msgspec.Struct, frozen=True, omit_defaults=True):
 class History:
     """The points of one replica, oldest first. One thread takes; `points` may be copied by another."""
 
-    def __init__(self, points_max: int = POINTS_MAX, window_events: int = WINDOW_EVENTS) -> None:
+    def __init__(self, points_max: int = POINTS_MAX) -> None:
         self.points: deque[Point] = deque(maxlen=points_max)
-        self._window_events = window_events
-        self._window: deque[Sums] = deque(maxlen=points_max)  # the first one is where the window begins
+        self._recent = Recent()
         self._last: Tally | None = None
 
     def take(self, tally: Tally) -> None:
@@ -84,13 +72,8 @@ class History:
         if last is not None and tally.version < last.version:
             self.points.clear()
             last = None
-        if last is not None and tally.sums.events < last.sums.events:
-            self._window.clear()  # another fold of the same log: its sums are its own
-        if not self._window or tally.sums.events > self._window[-1].events:
-            self._window.append(tally.sums)
-        while len(self._window) > 2 and tally.sums.events - self._window[1].events >= self._window_events:
-            self._window.popleft()
-        point = _point(tally, last, self._window[0])
+        self._recent.sample(tally.sums)
+        point = _point(tally, last, self._recent.window())
         before = list(self.points)[-2:]
         if len(before) == 2 and all(map(_is_idle, (*before, point))):
             self.points[-1] = point
@@ -98,49 +81,42 @@ class History:
             self.points.append(point)
 
 
+def empty_sums() -> Sums:
+    """Of a replica that scores nothing."""
+    return Sums.of(Prequential())
+
+
 def _is_idle(point: Point) -> bool:
     return not point.events_per_s and not point.predictions_per_s
 
 
-def _point(tally: Tally, last: Tally | None, since: Sums) -> Point:
-    sums = tally.sums
+def _point(tally: Tally, last: Tally | None, recent: RecentScores) -> Point:
+    ever = tally.sums.scores()
+    if not recent.events:  # nothing was learned since this process looks: what was before is all there is
+        recent = ever
     seconds = tally.time - last.time if last else 0.0
-    learned = max(sums.events - last.sums.events, 0) if last else 0
+    learned = max(tally.sums.events - last.sums.events, 0.0) if last else 0.0
     predicted = max(tally.predictions - last.predictions, 0) if last else 0
-    rates = (round(learned / seconds, 1), round(predicted / seconds, 1)) if seconds > 0 else (0.0, 0.0)
-    weights = tuple(round(weight, 4) for weight in tally.weights)
-    events_per_s, predictions_per_s = rates
-    if not sums.weight:
-        return Point(tally.time, tally.version, events_per_s, predictions_per_s, weights=weights)
-    if sums.weight <= since.weight:  # the window begins here: what was before is all there is
-        since = Sums()
-    n, recent = sums.weight, sums.weight - since.weight
-    if sums.is_regression:
-        return Point(
-            time=tally.time,
-            version=tally.version,
-            events_per_s=events_per_s,
-            predictions_per_s=predictions_per_s,
-            mae=_shown(sums.absolute / n),
-            mae_recent=_shown((sums.absolute - since.absolute) / recent),
-            rmse=_shown(math.sqrt(sums.square / n)),
-            rmse_recent=_shown(math.sqrt(max(sums.square - since.square, 0.0) / recent)),
-            weights=weights,
-        )
     return Point(
         time=tally.time,
         version=tally.version,
-        events_per_s=events_per_s,
-        predictions_per_s=predictions_per_s,
-        accuracy=_shown(sums.hits / n),
-        accuracy_recent=_shown((sums.hits - since.hits) / recent),
-        accuracy_base=_shown(sums.base_hits / n),
-        log_loss=_shown(sums.log_loss / n),
-        log_loss_recent=_shown((sums.log_loss - since.log_loss) / recent),
-        log_loss_base=_shown((sums.base_loss - since.base_loss) / recent),
-        weights=weights,
+        events_per_s=round(learned / seconds, 1) if seconds > 0 else 0.0,
+        predictions_per_s=round(predicted / seconds, 1) if seconds > 0 else 0.0,
+        accuracy=_shown(ever.accuracy),
+        accuracy_recent=_shown(recent.accuracy),
+        accuracy_base=_shown(recent.base_rate_accuracy),
+        log_loss=_shown(ever.log_loss),
+        log_loss_recent=_shown(recent.log_loss),
+        log_loss_base=_shown(recent.base_rate_log_loss),
+        auc=_shown(ever.auc),
+        auc_recent=_shown(recent.auc),
+        mae=_shown(ever.mae),
+        mae_recent=_shown(recent.mae),
+        rmse=_shown(ever.rmse),
+        rmse_recent=_shown(recent.rmse),
+        weights=tuple(round(weight, 4) for weight in tally.weights),
     )
 
 
-def _shown(value: float) -> float:
-    return float(f"{value:.5g}")
+def _shown(value: float | None) -> float | None:
+    return None if value is None else float(f"{value:.5g}")

@@ -18,8 +18,9 @@ import msgspec
 from odl.errors import OdlError, Unavailable
 from odl.fold import Learned
 from odl.follower import Follower
+from odl.recent import Sums
 from odl.status import ReplicaStatus
-from seldon.history import History, Sums, Tally
+from seldon.history import History, Tally, empty_sums
 from seldon.message import Json
 from seldon.metrics import PlaneMetrics
 from seldon.service import Service
@@ -131,7 +132,7 @@ class Live:
         idle = not service.learns or replica.health().version == self._version
         status = replica.status(digest=idle, timeout_s=ASK_S_MAX)
         if not service.learns:
-            return status, Sums(), []
+            return status, empty_sums(), []
         sums, recent = replica.ask(_scores_of).result(ASK_S_MAX)
         return status, sums, recent
 
@@ -165,19 +166,7 @@ class Live:
 
 def _scores_of(follower: Follower) -> tuple[Sums, list[Learned]]:
     """On the replica's thread."""
-    scores = follower.fold.scores
-    sums = Sums(
-        events=scores.events,
-        weight=scores.weight_sum,
-        hits=scores.hit_sum,
-        base_hits=max(scores.label_weights.values(), default=0.0),
-        log_loss=scores.log_loss_sum,
-        base_loss=scores.base_rate_loss_sum,
-        absolute=scores.absolute_sum,
-        square=scores.square_sum,
-        is_regression=scores.is_regression,
-    )
-    return sums, list(follower.fold.recent)
+    return Sums.of(follower.fold.scores), list(follower.fold.recent)
 
 
 def _event(learned: Learned) -> Json:

@@ -99,7 +99,7 @@ function showTiles(now, behind) {
   const { replica, traffic, point, fleet } = now;
   tile("Version", whole(replica.version), "", behind ? `${whole(behind)} behind the log` : model.learns ? "every event so far" : "frozen");
   if (model.learns) {
-    showScores(point, replica);
+    showScores(point);
     const lately = points.slice(-SPARK_POINTS);
     spark(tile("Learned per second", short(point.events_per_s), "", `${whole(replica.events)} in all`).spark, lately.map(each => each.events_per_s ?? 0));
     spark(tile("Predictions per second", short(point.predictions_per_s ?? 0), "", `${whole(traffic.predictions)} by this one`).spark, lately.map(each => each.predictions_per_s ?? 0));
@@ -114,7 +114,7 @@ function showTiles(now, behind) {
   }
 }
 
-function showScores(point, replica) {
+function showScores(point) {
   if (model.task === "regression") {
     tile("Mean absolute error", known(point.mae_recent) ? measure(point.mae_recent, true) : "–", "", known(point.mae) ? `${measure(point.mae, true)} of all` : "nothing scored yet");
     tile("Root mean squared error", known(point.rmse_recent) ? measure(point.rmse_recent, true) : "–", "", known(point.rmse) ? `${measure(point.rmse, true)} of all` : "nothing scored yet");
@@ -129,7 +129,7 @@ function showScores(point, replica) {
     tile("Accuracy", (point.accuracy_recent * 100).toFixed(1), "%", words(ahead, "points"), ahead > 0.05 ? "good" : ahead < -0.05 ? "bad" : "");
     tile("Log-loss", point.log_loss_recent.toFixed(4), "", words(gain, "%"), gain > 0.05 ? "good" : gain < -0.05 ? "bad" : "");
   }
-  if (model.task === "binary") tile("AUC", known(replica.auc) ? replica.auc.toFixed(3) : "–", "", "0.5 is chance");
+  if (model.task === "binary") tile("AUC", known(point.auc_recent) ? point.auc_recent.toFixed(3) : "–", "", known(point.auc) ? `${point.auc.toFixed(3)} of all; 0.5 is chance` : "0.5 is chance");
 }
 
 let rows = new Map(); // version -> row that is shown

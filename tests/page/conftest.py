@@ -62,12 +62,12 @@ class Replica:
 def start_replica(
     valkey_url: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Callable[..., Replica]]:
-    """Starts a replica of the model `name` with further arguments of `odl serve`."""
+    """Starts a replica of the model `name` that `text` describes, with further arguments of `odl serve`."""
     with ExitStack() as started:
 
-        def start(name: str, *arguments: str) -> Replica:
+        def start(name: str, *arguments: str, text: str = MODEL) -> Replica:
             model = tmp_path_factory.mktemp(name) / "model.toml"
-            model.write_text(f'name = "{name}"\n{MODEL}')
+            model.write_text(f'name = "{name}"\n{text}')
             environment = {"ODL_MODEL": str(model), "ODL_REDIS": valkey_url}
             return Replica(started.enter_context(running(list(arguments), environment)))
 

@@ -16,12 +16,14 @@ from odl.event import Event, encode
 from odl.feedback import DirectSink
 from odl.log import Append
 from odl.memory import MemoryLog
+from odl.prequential import Prequential
+from odl.recent import Sums
 from odl.replica import Replica
 from odl.replicas import MemoryReplicas, ReplicaRecord
 from seldon.access import parse_tokens, token_digest
 from seldon.fleet import Fleet
 from seldon.guard import Guard
-from seldon.history import History, Sums, Tally
+from seldon.history import History, Tally
 from seldon.live import LISTENERS_MAX, Live
 from seldon.metrics import PlaneMetrics
 from seldon.page import FILES, FOLDER, page_file
@@ -138,14 +140,20 @@ def test_every_replica_is_shown_with_how_far_it_is_behind(log: MemoryLog) -> Non
     assert (seen["version"], other["lag"], other["age_s"], other["digest"]) == (1, 1, 1.5, "d")
 
 
-def tally(second: int, events: int, **more: Any) -> Tally:
-    return Tally(float(second), events, Sums(events=events, weight=float(events), **more))
+def tally(second: int, scores: Prequential) -> Tally:
+    return Tally(float(second), scores.events, Sums.of(scores))
+
+
+def learn(scores: Prequential, count: int, *, right: bool = True) -> Prequential:
+    for _ in range(count):
+        scores.update({"a": 0.9, "b": 0.1}, "a" if right else "b")
+    return scores
 
 
 def test_idle_hours_do_not_push_out_what_was_learned() -> None:
-    history = History(points_max=5)
-    for second, events in enumerate((10, 20, 30, *[30] * 50)):
-        history.take(tally(second, events))
+    history, scores = History(points_max=5), Prequential()
+    for second, events in enumerate((10, 10, 10, *[0] * 50)):
+        history.take(tally(second, learn(scores, events)))
     assert [point.version for point in history.points] == [10, 20, 30, 30, 30]
     assert history.points[-1].time == 52.0
 
@@ -153,23 +161,31 @@ def test_idle_hours_do_not_push_out_what_was_learned() -> None:
 def test_history_that_was_lost_is_not_drawn_on() -> None:
     history = History()
     for second, events in enumerate((10, 20, 5)):
-        history.take(tally(second, events))
+        history.take(tally(second, learn(Prequential(), events)))
     assert [point.version for point in history.points] == [5]
 
 
-def test_recent_scores_are_of_the_window_alone() -> None:
-    history = History(window_events=10)
-    for second, (events, hits) in enumerate(((10, 0.0), (20, 0.0), (30, 10.0), (40, 20.0))):
-        history.take(tally(second, events, hits=hits))
+def test_recent_scores_are_of_the_last_events_alone() -> None:
+    history, scores = History(), Prequential()
+    for second in range(20):
+        history.take(tally(second, learn(scores, 200, right=second >= 10)))
     last = history.points[-1]
-    assert (last.accuracy, last.accuracy_recent) == (0.5, 1.0)
+    assert (last.accuracy, last.accuracy_recent, last.accuracy_base) == (0.5, 1.0, 1.0)
+
+
+def test_after_a_restart_the_scores_of_before_are_shown() -> None:
+    history = History()
+    history.take(tally(0, learn(Prequential(), 5_000)))
+    assert history.points[-1].accuracy_recent == history.points[-1].accuracy == 1.0
 
 
 def test_a_regression_has_errors_and_no_accuracy() -> None:
-    history = History()
-    history.take(tally(0, 4, absolute=8.0, square=36.0, is_regression=True))
+    history, scores = History(), Prequential()
+    for error in (1.0, 3.0):
+        scores.update(0.0, error)
+    history.take(tally(0, scores))
     last = history.points[-1]
-    assert (last.mae, last.rmse, last.accuracy) == (2.0, 3.0, None)
+    assert (last.mae, round(last.rmse, 4), last.accuracy) == (2.0, 2.2361, None)
 
 
 @pytest.mark.parametrize("path", FILES)

@@ -1,6 +1,8 @@
 """The live page in a real Chromium: shows the past, follows what happens, predicts, teaches, runs no data."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -8,6 +10,8 @@ import pytest
 from conftest import HOSTILE_FIELD, HOSTILE_LABEL, Replica
 from visitor import Visitor
 
+from hedge_model import HedgeLearner, ModelSpec
+from hedge_model.portable import export
 from seldon.access import token_digest
 
 
@@ -125,3 +129,46 @@ def test_a_page_that_is_open_holds_up_nobody_who_leaves(
     assert replica.server.process.wait(60) == 0
     visitor.wait(lambda: "Disconnected" in visitor.text("#state"))
     assert "unfinished" not in "".join(replica.server.printed)
+
+
+def test_a_frozen_model_has_the_page_too_and_learns_nothing(visitor: Visitor, tmp_path: Path) -> None:
+    learner = HedgeLearner(
+        ModelSpec(task="regression", fields={"a": "number"}, hidden_layers=1, width=16, seed=1)
+    )
+    learner.learn_one({"a": 1.0}, 2.0)
+    export(learner, tmp_path / "house.npz")
+    command = [sys.executable, "-m", "seldon.scorer", str(tmp_path / "house.npz"), "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as scorer:
+        try:
+            assert scorer.stdout is not None
+            visitor.visit(scorer.stdout.readline().split(" at ")[-1].strip() + "/")
+            visitor.wait(lambda: visitor.tile("Version") == "1")
+            assert "frozen model" in visitor.text("#notice")
+            assert visitor.ask("return document.querySelector('.charts').checkVisibility()") is False
+            visitor.ask("document.querySelector('#field-0').value = '1'")
+            visitor.click("#predict")
+            visitor.wait(lambda: "by version 1" in visitor.text("#answer"))
+            assert visitor.ask("return document.querySelector('#tell').hidden") is True
+            assert visitor.complaints() == []
+        finally:
+            scorer.terminate()
+
+
+def test_the_form_of_a_regression_takes_a_number(
+    visitor: Visitor, start_replica: Callable[..., Replica]
+) -> None:
+    replica = start_replica(
+        "page-number", text='[model]\ntask = "regression"\nhidden_layers = 1\nwidth = 16\n'
+    )
+    visit(visitor, replica, 0)
+    visitor.ask("document.querySelector('#new-name').value = 'rooms'")
+    visitor.click("#add")  # nothing was declared: the first event names its features itself
+    visitor.ask("document.querySelector('#field-0').value = '3'")
+    visitor.click("#predict")
+    visitor.wait(lambda: "by version 0" in visitor.text("#answer"))
+    visitor.ask("document.querySelector('#truth').value = '2.5'")
+    visitor.click("#labels button")
+    visitor.wait(lambda: "Learned as version 1" in visitor.text("#receipt"))
+    visitor.wait(lambda: visitor.tile("Mean absolute error") not in ("", "–"))
+    visitor.wait(lambda: "2.5" in visitor.text("#recent"))
+    assert visitor.complaints() == []

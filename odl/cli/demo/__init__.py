@@ -84,6 +84,7 @@ def demo(args: argparse.Namespace, console: Console) -> int:
         servers = parts.enter_context(
             running(config, MODEL_FILE, args.dir, replicas=args.replicas, port=args.port)
         )
+        console.print(f"See it learn: [bold]{servers.replica_urls[0]}/[/]", highlight=False)
         client = parts.enter_context(contextlib.closing(connect(servers.redis_url)))
         measured = measure(args, config, servers, client, console)
         found = report(measured)
@@ -218,7 +219,7 @@ def _result_of(replaying: subprocess.Popen[bytes]) -> dict[str, Any]:
 def keep(servers: Servers, console: Console) -> None:
     """Say where everything is, and wait for Ctrl-C."""
     for number, url in enumerate(servers.replica_urls, start=1):
-        console.print(f"replica {number}: {url}/ (dashboard), {url}/status", highlight=False)
+        console.print(f"replica {number}: {url}/ (live page), {url}/status", highlight=False)
     addresses = f"export ODL_MODEL={MODEL_FILE} ODL_REDIS={servers.redis_url} ODL_KAFKA={servers.brokers}"
     console.print(addresses, highlight=False, soft_wrap=True)
     console.print("Everything keeps running. Ctrl-C stops it.")
