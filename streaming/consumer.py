@@ -11,10 +11,8 @@ the dead-letter topic, and tombstones (messages without a value), which mean not
 
 import logging
 import time
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from functools import partial
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
@@ -23,13 +21,17 @@ from odl.errors import InvalidEvent, Misconfigured, Unavailable
 from odl.event import encode
 from odl.feedback import expired, prepare
 from odl.learner import Schema
-from odl.log import Append, Appended, Log, Outcome
+from odl.log import Append, Log, Outcome
 from streaming.connection import Options, admin_client, as_odl_error, client_options, quiet_logger
-from streaming.dead_letters import DeadLetter, DeadLetters, letter_of
+from streaming.dead_letters import DeadLetters, letter_of
+from streaming.formats import JsonValues, Values
+from streaming.hold import Hold
 from streaming.join import Join, Joined, Known
 from streaming.label_reader import LabelReader, Place, event_of
 from streaming.patience import WAIT_S_MIN, Patience, Stopped
 from streaming.source import Positions, Start
+from streaming.steps import ConsumerStats, Standing, Step, Tally
+from streaming.translation import translate
 
 logger = logging.getLogger(__name__)
 
@@ -41,41 +43,6 @@ SESSION_TIMEOUT_MS = 6_000
 IDENTITY_CHECK_S = 10.0  # how long a re-created topic may go unnoticed if no offset gives it away
 
 _OUT_OF_RANGE = {KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE, KafkaError._LOG_TRUNCATION}
-
-
-@dataclass(frozen=True, slots=True)
-class ConsumerStats:
-    """What one consumer has done since it was made. Answers are counted, so a repeated append (its first
-    answer was lost) counts as a duplicate; the log's head says how many events there are."""
-
-    accepted: int = 0  # events that entered the log
-    duplicates: int = 0  # events that had entered before, by id or by position
-    gaps: int = 0  # appends whose `prev` was not the stored position
-    dead_letters: int = 0  # events that cannot be learned, passed over
-    tombstones: int = 0  # messages without a value, passed over
-    missing: int = 0  # offsets that retention removed before they were read
-    truncations: int = 0  # partitions that ended before the stored position
-    retries: int = 0  # times that the log or the dead-letter topic could not be reached
-
-
-@dataclass(slots=True)
-class _Place:
-    """Where this consumer stands in one partition."""
-
-    source: str  # key of the positions
-    prev: str | None  # position that will be stored when the next append arrives
-    following: int  # lowest offset that may come next; lower ones were handled
-
-
-@dataclass(frozen=True, slots=True)
-class _Step:
-    """One message on its way into the log."""
-
-    partition: int
-    append: Append
-    message: Message
-    letter: DeadLetter | None  # to be written before the position passes
-    is_known: bool = False  # a label whose event has entered before
 
 
 class FeedbackConsumer:
@@ -94,6 +61,7 @@ class FeedbackConsumer:
         dead_letters: DeadLetters,
         *,
         join: Join | None = None,
+        values: Values | None = None,
         batch_max: int = BATCH_MAX,
         identity_check_s: float = IDENTITY_CHECK_S,
         options: Options | None = None,
@@ -106,7 +74,9 @@ class FeedbackConsumer:
         self._batch_max = batch_max
         self._identity_check_s = identity_check_s
         self._positions = Positions(admin_client(bootstrap, options), topic, log)
+        self._values = values or JsonValues()
         self._patience = Patience(log)
+        self._hold = Hold(self._patience, self._seek_soon)
         self._settings = {
             **client_options(bootstrap, options),
             "group.id": group,
@@ -119,13 +89,13 @@ class FeedbackConsumer:
             "queued.max.messages.kbytes": 16 * 1024,  # memory of what was fetched ahead
             **(options or {}),
         }
-        self._counts: Counter[str] = Counter()
-        self._places: dict[int, _Place] = {}  # partition -> place, of the partitions assigned now
+        self._tally = Tally()
+        self._places: dict[int, Standing] = {}  # partition -> place, of the partitions assigned now
         self._checked_at = 0.0  # when the topic's identity was last asked for
 
     def stats(self) -> ConsumerStats:
         """Counts so far. May be called from any thread."""
-        return ConsumerStats(**self._counts, retries=self._patience.retries)
+        return self._tally.stats(retries=self._patience.retries, pauses=self._hold.pauses)
 
     def stop(self) -> None:
         """Make `run` return soon, where nothing is lost. May be called from any thread or signal."""
@@ -165,16 +135,26 @@ class FeedbackConsumer:
             return
         # What has arrived by now, without waiting for more: a lone event is not held back.
         messages = [first, *self._consumer.consume(self._batch_max - 1, timeout=0)]
+        with self._hold.of(self._consumer):
+            self._take(messages)
+        told, self._hold.errors = self._hold.errors, []
+        for message in [*messages, *told]:
+            if message.error() is not None:
+                self._on_error(message)
+
+    def _take(self, messages: Sequence[Message]) -> None:
+        translated = translate(messages, self._values, self._name, self._patience)
         moved: set[int] = set()  # partitions to be read again from elsewhere: the rest of these is stale
         for run in self._join.runs(messages):
             run = [message for message in run if message.partition() not in moved]
             joined = self._patience.until_done("log", partial(self._join.resolve, run))
-            moved |= self._store([step for message in run if (step := self._step(message, joined))])
-        for message in messages:
-            if message.error() is not None:
-                self._on_error(message)
+            joined |= translated.faults
+            steps = [self._step(message, joined, translated.originals) for message in run]
+            moved |= self._store([step for step in steps if step is not None])
 
-    def _step(self, message: Message, joined: Mapping[Place, Joined]) -> _Step | None:
+    def _step(
+        self, message: Message, joined: Mapping[Place, Joined], originals: Mapping[Place, bytes]
+    ) -> Step | None:
         """What to append for a message; None if nothing, because it was handled before or is an error."""
         partition, offset = message.partition(), message.offset()
         place = self._places.get(partition)
@@ -182,21 +162,21 @@ class FeedbackConsumer:
             return None
         seq, value, letter = str(offset), message.value(), None
         payload, event_id, after = b"", "", 0
-        found = joined.get((partition, offset))
+        found, original = joined.get((partition, offset)), originals.get((partition, offset))
         if value is not None and not isinstance(found, Known):
             try:
                 event = event_of(message, found, place.source)
                 payload, event_id = encode(prepare(event, self._schema)), event.id
                 after = max(0, event.version)
             except InvalidEvent as error:
-                letter = letter_of(message, place.source, error)
+                letter = letter_of(message, place.source, error, original)
         append = Append(payload, event_id, place.source, prev=place.prev, seq=seq, after=after)
         place.prev, place.following = seq, offset + 1
-        return _Step(partition, append, message, letter, isinstance(found, Known))
+        return Step(partition, append, message, letter, isinstance(found, Known), original)
 
     # Storing
 
-    def _store(self, steps: Sequence[_Step]) -> set[int]:
+    def _store(self, steps: Sequence[Step]) -> set[int]:
         """Store steps in order; the partitions that go on elsewhere now."""
         moved: set[int] = set()
         letters = [step.letter for step in steps if step.letter is not None]
@@ -208,45 +188,32 @@ class FeedbackConsumer:
             steps = steps[first:]
         return moved | self._append(steps)
 
-    def _append(self, steps: Sequence[_Step]) -> set[int]:
+    def _append(self, steps: Sequence[Step]) -> set[int]:
         if not steps:
             return set()
         items = [step.append for step in steps]
         answers = self._patience.until_done("log", lambda: self._log.append_many(items))
         ahead: set[int] = set()
         for step, answer in zip(steps, answers, strict=True):
-            self._count(step, answer)
+            self._tally.count(step, answer)
             if answer.outcome is Outcome.EXPIRED:
                 self._pass_over(step)
             if answer.outcome in (Outcome.GAP, Outcome.EXPIRED):
                 ahead.add(step.partition)
-        for partition in ahead:
+        for partition in ahead & self._places.keys():
             self._reposition(partition)
         self._show_progress({step.partition for step in steps} - ahead)
         return ahead
 
-    def _pass_over(self, step: _Step) -> None:
+    def _pass_over(self, step: Step) -> None:
         """Make a dead letter of an event that the log no longer can tell from one it has, then pass it."""
         asked = step.append
-        letter = letter_of(step.message, asked.source, expired(asked.event_id, asked.after))
+        error = expired(asked.event_id, asked.after)
+        letter = letter_of(step.message, asked.source, error, step.original)
         self._patience.until_done("dead-letter topic", lambda: self._dead_letters.write([letter]))
         passing = [Append(b"", "", asked.source, prev=asked.prev, seq=asked.seq)]
         [answer] = self._patience.until_done("log", lambda: self._log.append_many(passing))
-        self._counts["dead_letters"] += answer.outcome is Outcome.ACCEPTED
-
-    def _count(self, step: _Step, answer: Appended) -> None:
-        if answer.outcome is Outcome.EXPIRED:
-            return  # counted when it is passed over
-        if answer.outcome is Outcome.GAP:
-            self._counts["gaps"] += 1
-        elif step.letter is not None:
-            self._counts["dead_letters"] += answer.outcome is Outcome.ACCEPTED
-        elif step.is_known:
-            self._counts["duplicates"] += 1
-        elif not step.append.payload:
-            self._counts["tombstones"] += answer.outcome is Outcome.ACCEPTED
-        else:
-            self._counts["accepted" if answer.outcome is Outcome.ACCEPTED else "duplicates"] += 1
+        self._tally.add(dead_letters=answer.outcome is Outcome.ACCEPTED)
 
     def _show_progress(self, partitions: set[int]) -> None:
         for partition in partitions:
@@ -283,15 +250,16 @@ class FeedbackConsumer:
         start = self._patience.until_done(
             "positions", lambda: self._positions.find(self._consumer, partition)
         )
-        self._counts["missing"] += start.missing
-        self._counts["truncations"] += start.truncated
-        self._places[partition] = _Place(start.source, start.stored, start.offset)
+        self._tally.add(missing=start.missing, truncations=start.truncated)
+        self._places[partition] = Standing(start.source, start.stored, start.offset)
         logger.info("%s: reading from offset %d", start.source, start.offset)
         return start
 
     def _reposition(self, partition: int) -> None:
         start = self._place(partition)
-        target = TopicPartition(self._name, partition, start.offset)
+        self._seek_soon(TopicPartition(self._name, partition, start.offset))
+
+    def _seek_soon(self, target: TopicPartition) -> None:
         self._patience.until_done("seek", lambda: self._seek(target))
 
     def _seek(self, target: TopicPartition) -> None:

@@ -48,9 +48,12 @@ class DeadLetter:
     time_ms: int = field(default=0, compare=False)  # when it was written
 
 
-def letter_of(message: Message, source: str, error: InvalidEvent) -> DeadLetter:
-    """The dead letter of a message that was refused with `error`; `source` is the key of its position."""
-    value, headers = message.value(), tuple(read_headers(message))
+def letter_of(
+    message: Message, source: str, error: InvalidEvent, original: bytes | None = None
+) -> DeadLetter:
+    """The dead letter of a message that was refused with `error`; `source` is the key of its position and
+    `original` its value before that was replaced (streaming.translation)."""
+    value, headers = original or message.value(), tuple(read_headers(message))
     assert value is not None  # a tombstone is no event, so nothing can be wrong with it
     return DeadLetter(message.key(), value, error.reason, str(error), source, message.offset(), headers)
 

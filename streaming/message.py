@@ -83,6 +83,7 @@ def read_headers(message: Message) -> Headers:
     try:
         return _headers_of(message) or []
     except SystemError:
+        message.set_headers([])  # a second call would find a list with a hole, and end the process
         return []
 
 

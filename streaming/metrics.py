@@ -14,8 +14,8 @@ from prometheus_client.registry import Collector
 from odl.errors import Misconfigured, OdlError
 from odl.log import Log
 from streaming.connection import REQUEST_TIMEOUT_S, as_odl_error
-from streaming.consumer import ConsumerStats
 from streaming.source import find_start, identify
+from streaming.steps import ConsumerStats
 
 LOOK_EVERY_S = 5.0
 

@@ -27,6 +27,7 @@ class Patience:
         self.retries = 0  # calls that had to be repeated
         self._log = log
         self._stopping = threading.Event()
+        self.wait: Callable[[float], None] | None = None  # what else to do while waiting, see streaming.hold
 
     def stop(self) -> None:
         """Make every wait, now and later, raise `Stopped`. May be called from any thread or signal."""
@@ -66,6 +67,10 @@ class Patience:
         )
 
     def pause(self, seconds: float) -> None:
-        """Sleep; raises `Stopped` as soon as told to stop."""
+        """Wait; raises `Stopped` as soon as told to stop."""
+        (self.wait or self.sleep)(seconds)
+
+    def sleep(self, seconds: float) -> None:
+        """Do nothing; raises `Stopped` as soon as told to stop."""
         if self._stopping.wait(seconds):
             raise Stopped

@@ -38,6 +38,7 @@ def run(args: argparse.Namespace) -> int:
     from streaming.connection import admin_client, check_broker, options_of
     from streaming.consumer import FeedbackConsumer
     from streaming.dead_letters import DeadLetters
+    from streaming.formats import open_values
     from streaming.join import Join
     from streaming.metrics import lags
 
@@ -51,6 +52,7 @@ def run(args: argparse.Namespace) -> int:
     check_broker(brokers, options=options)
     log = RedisLog(client, config.name, ids_max=config.log.ids_max)
     head = log.create()
+    kafka = config.kafka
     consumer = FeedbackConsumer(
         brokers,
         config.kafka.topic,
@@ -59,6 +61,7 @@ def run(args: argparse.Namespace) -> int:
         ModelSpec.from_dict(config.model),
         DeadLetters(brokers, config.kafka.dead_letter_topic, options=options),
         join=Join(log, predictions_of(config, client), config.feedback.corrections),
+        values=open_values(kafka.values, kafka.schema_registry, kafka.schema, os.environ),
         options=options,
     )
     admin = admin_client(brokers, options)

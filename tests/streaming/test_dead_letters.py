@@ -193,3 +193,13 @@ def test_reading_from_a_broker_that_is_away_says_so(broker):
     broker.close()
     with pytest.raises(Unavailable, match="dead-letter topic 'dead'"):
         list(read_dead_letters(bootstrap, "dead"))
+
+
+def test_a_header_whose_name_is_not_text_beside_a_value_that_is_none_harms_nobody(stream):
+    stream.broker.produce_with_header(stream.topic, b"\xff\xfe", b"junk")
+    stream.produce_raw(GOOD)
+    running = stream.start()
+    stream.wait_for_position(1)
+    assert stream.log.ids() == ["good"]
+    assert [(letter.value, letter.headers) for letter in stream.dead()] == [(b"junk", ())]
+    assert running.error is None
