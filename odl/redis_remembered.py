@@ -24,8 +24,8 @@ logger = logging.getLogger(__name__)
 CALL_MAX = 250  # rows in one script, which holds up other clients for about a millisecond
 OUTBOX_MAX = 100_000  # rows that wait while Redis is away; their feedback then needs the features again
 # A row is stored when it arrives and once more, milliseconds later, when it is answered. Whoever looks in
-# between waits for the answer; after this time its replica has died, and the features are what is left.
-ANSWER_WAIT_S = 1.0
+# between waits for the answer; at this age its replica has died, and the features are what is left.
+ANSWER_WAIT_S = 3.0
 ANSWER_POLL_S = 0.02
 
 _encoder = msgspec.json.Encoder()  # JSON: MessagePack has no integers beyond 64 bits, events do
@@ -92,34 +92,41 @@ class RedisPredictions:
     def recall(self, prediction_ids: Sequence[str]) -> list[Recalled | None]:
         deadline = time.monotonic() + ANSWER_WAIT_S
         while True:
-            found = self._look_up(prediction_ids) if prediction_ids else []
-            is_open = any(each and each.record.prediction is None and not each.is_late for each in found)
-            if not is_open or time.monotonic() >= deadline:
+            found, are_young = self._look_up(prediction_ids) if prediction_ids else ([], [])
+            if not any(are_young) or time.monotonic() >= deadline:
                 return found
             time.sleep(ANSWER_POLL_S)
 
-    def _look_up(self, prediction_ids: Sequence[str]) -> list[Recalled | None]:
+    def _look_up(self, prediction_ids: Sequence[str]) -> tuple[list[Recalled | None], list[bool]]:
+        """What is known of each id, and whether its answer may be on its way."""
         with self._mutex:
             here = [self._outbox.get(each) for each in prediction_ids]
         meta = ("HGET", self._meta, "generation")
         each_slot = [("HMGET", slot, *prediction_ids) for slot in self._slots]
         newest, (seconds, microseconds), *slots = transact(self._client, meta, ("TIME",), *each_slot)
-        n_slots, oldest_ms = len(self._slots), seconds * 1000 + microseconds // 1000 - self.ttl_s * 1000
-        in_order = [slots[(int(newest or 0) - age) % n_slots] for age in range(n_slots)]
+        n_slots, now_ms = len(self._slots), seconds * 1000 + microseconds // 1000
+        newest_first = [slots[(int(newest or 0) - age) % n_slots] for age in range(n_slots)]
         found: list[Recalled | None] = []
-        for prediction_id, mine, rows in zip(prediction_ids, here, zip(*in_order, strict=True), strict=True):
+        are_young = []
+        for prediction_id, mine, rows in zip(
+            prediction_ids, here, zip(*newest_first, strict=True), strict=True
+        ):
             stored = next((row for row in rows if row is not None), None)
             if mine is not None:
-                found.append(Recalled(_decoder.decode(mine), is_late=False))
-            else:
-                found.append(None if stored is None else _recalled(prediction_id, stored, oldest_ms))
-        return found
+                stored = b"%d %s" % (now_ms, mine)
+            recalled, age_ms = (None, 0) if stored is None else _read(prediction_id, stored, now_ms)
+            is_late = age_ms > self.ttl_s * 1000
+            found.append(None if recalled is None else Recalled(recalled, is_late))
+            is_open = recalled is not None and recalled.prediction is None
+            are_young.append(is_open and age_ms < ANSWER_WAIT_S * 1000)
+        return found, are_young
 
 
-def _recalled(prediction_id: str, stored: bytes, oldest_ms: float) -> Recalled:
+def _read(prediction_id: str, stored: bytes, now_ms: int) -> tuple[Remembered, int]:
+    """A record and its age in milliseconds."""
     at_ms, _, record = stored.partition(b" ")
     try:
-        return Recalled(_decoder.decode(record), is_late=int(at_ms) < oldest_ms)
+        return _decoder.decode(record), now_ms - int(at_ms)
     except (msgspec.MsgspecError, ValueError) as error:
         raise HistoryLost(f"what was remembered of '{prediction_id}' cannot be read: {error}") from error
 

@@ -216,3 +216,13 @@ def test_a_crash_at_any_step_after_the_answer_leaves_the_features(client: redis.
     assert found and not store.has_news
     assert found.record == Remembered({"n": 5}, answer.predictions[0], answer.version, answer.epoch)
     assert answer.version == 1
+
+
+def test_nobody_waits_for_an_answer_that_will_not_come(redis_client: redis.Redis, model_name: str) -> None:
+    store = RedisPredictions(redis_client, model_name, ttl_s=3600, records_max=10)
+    slot = RedisKeys(model_name).remembered[1]
+    now_s, _ = redis_client.time()
+    redis_client.hset(slot, "p-1", b'%d [{"n":1},null,0,0]' % ((now_s - 600) * 1000))
+    _, are_young = store._look_up(["p-1"])
+    [found] = store.recall(["p-1"])
+    assert are_young == [False] and found and found.record == Remembered({"n": 1})
