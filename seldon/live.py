@@ -82,7 +82,7 @@ class Live:
             while not self._stop.is_set():
                 await news.wait()
                 news.clear()
-                if not self._stop.is_set():
+                if self._now and not self._stop.is_set():  # a moment without listeners is not encoded
                     yield self._now
         finally:
             self._waiting.discard(news)
