@@ -5,9 +5,10 @@ read at the scrape; what takes longer (odl.recent, seldon.distributions, Redis) 
 """
 
 import threading
+from collections import Counter as Counts
 from collections import deque
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 from prometheus_client import (
     CollectorRegistry,
@@ -26,6 +27,7 @@ from odl.mailbox import Answer
 from seldon.distributions import Distributions, FieldState
 from seldon.labels import BoundedLabels
 from seldon.message import Json
+from seldon.timings import ASIDE_MAX, Timings
 
 SECONDS_BUCKETS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 READ_BUCKETS = (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.02, 0.1, 1.0)
@@ -33,6 +35,9 @@ CONFIDENCE_BUCKETS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0)
 PROTOCOLS = ("seldon", "inference", "grpc")  # Seldon's REST, the Open Inference Protocol, Seldon's gRPC
 SAMPLED_MAX = 128  # rows that wait to be looked at: bounds memory, and what looking costs
 SAMPLED_FIELDS_MAX = 256  # wider rows are not sampled: 128 of them would be megabytes
+
+# Rows, whether stale, protocol, one row and its prediction.
+_Answered: TypeAlias = tuple[int, bool, str, Features, Prediction]
 
 # What the status of a replica means; numbers that are not here are shown under their name alone.
 STATUS_HELP = {
@@ -81,17 +86,16 @@ class PlaneMetrics:
             ["status", "reason"],
             registry=registry,
         )
-        self.seconds = Histogram(
-            "odl_request_seconds", "Time to answer", ["kind"], buckets=SECONDS_BUCKETS, registry=registry
+        self.seconds = Timings(
+            "odl_request_seconds", "Time to answer", SECONDS_BUCKETS, "predict", "feedback"
         )
-        self.predict_seconds = self.seconds.labels("predict")
-        self.feedback_seconds = self.seconds.labels("feedback")
-        self.read_seconds = Histogram(
-            "odl_log_read_seconds",
-            "Time of one read of the log: a head check, with the new entries",
-            buckets=READ_BUCKETS,
-            registry=registry,
-        )
+        read_help = "Time of one read of the log: a head check, with the new entries"
+        reads = Timings("odl_log_read_seconds", read_help, READ_BUCKETS)
+        for timings in (self.seconds, reads):
+            registry.register(timings)
+        self.predict_seconds = self.seconds.by_kind["predict"]
+        self.feedback_seconds = self.seconds.by_kind["feedback"]
+        self.read_seconds = reads.by_kind[""]
         self.confidence = Histogram(
             "odl_prediction_confidence",
             "Probability of the most probable class, of sampled predictions",
@@ -99,8 +103,9 @@ class PlaneMetrics:
             registry=registry,
         )
         self.inputs, self.outputs = Distributions(), Distributions()
+        self._answered: deque[_Answered] = deque()
         self._sampled: deque[tuple[Features, Prediction]] = deque(maxlen=SAMPLED_MAX)
-        self._looking = threading.Lock()
+        self._counting, self._looking = threading.Lock(), threading.Lock()
         self._sources = BoundedLabels()
 
     def add(self, collector: Collector) -> None:
@@ -111,11 +116,11 @@ class PlaneMetrics:
         self, rows: list[Features], answer: Answer, seconds: float, source: str = "seldon"
     ) -> None:
         """Count an answer that took so long; `source`: one of `PROTOCOLS`. This is on the way of every
-        request, so it does little: one row of the request is kept, and looked at later."""
-        (self._stale if answer.stale else self._fresh)[source].inc(len(rows))
+        request, so it only puts aside what is counted later, and one row of the request."""
         self.predict_seconds.observe(seconds)
-        if len(rows[0]) <= SAMPLED_FIELDS_MAX:
-            self._sampled.append((rows[0], answer.predictions[0]))
+        self._answered.append((len(rows), answer.stale, source, rows[0], answer.predictions[0]))
+        if len(self._answered) >= ASIDE_MAX:
+            self._count()
 
     def count_feedback(self, message: Json, seconds: float, source: str = "") -> None:
         """Count the events of an answer to feedback that took so long."""
@@ -128,8 +133,21 @@ class PlaneMetrics:
         """Count a request that was refused."""
         self.failures.labels(str(status), reason).inc()
 
+    def _count(self) -> None:
+        """Count what was put aside."""
+        with self._counting:
+            answered = [self._answered.popleft() for _ in range(len(self._answered))]
+        rows: Counts[tuple[bool, str]] = Counts()
+        for n_rows, stale, source, row, prediction in answered:
+            rows[stale, source] += n_rows
+            if len(row) <= SAMPLED_FIELDS_MAX:
+                self._sampled.append((row, prediction))
+        for (stale, source), count in rows.items():
+            (self._stale if stale else self._fresh)[source].inc(count)
+
     def look(self) -> None:
         """Look at what was sampled since the last look."""
+        self._count()
         with self._looking:
             for _ in range(len(self._sampled)):
                 row, prediction = self._sampled.popleft()
@@ -148,6 +166,7 @@ class PlaneMetrics:
 
     def exposition(self, status: Mapping[str, Any]) -> bytes:
         """The text that Prometheus scrapes; the numbers of the replica's `status` are its gauges."""
+        self._count()
         gauges = CollectorRegistry()
         gauges.register(_Status(status))
         return generate_latest(self._registry) + generate_latest(gauges)
