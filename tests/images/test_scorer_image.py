@@ -23,7 +23,8 @@ ROW: Features = {"a": 0.4, "b": -0.2}
 RUN = """
 mount --bind {root} {root} && mount -o remount,ro,bind {root} && mount -t tmpfs tmpfs {root}/tmp
 exec chroot --userspec=65532:65532 {root} /usr/bin/env -i PATH=/opt/odl/bin:/usr/bin:/bin \
-  PYTHONPATH=/opt/app PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 /bin/sh -c 'cd /tmp && exec "$@"' sh {command}
+  PYTHONPATH=/opt/app PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 \
+  /bin/sh -c 'cd /tmp && exec "$@"' sh {command}
 """
 
 pytestmark = pytest.mark.xdist_group("images")
