@@ -12,6 +12,8 @@ from odl.redis_script import transact
 
 DRIFTS_MAX = 200  # kept; the counts go on
 TRIGGERS_MAX = 100
+COUNTS_MAX = 300  # fields that are counted by name, so that metrics stay bounded …
+OTHER = "(other)"  # … the rest together
 OBSERVER_GONE_MS = 30_000  # an observer that was silent for so long has died
 
 
@@ -86,6 +88,8 @@ def with_drifts(record: DriftRecord, found: list[Drift]) -> DriftRecord:
     counts = {(field, detector): count for field, detector, count in record.counts}
     for drift in found:
         name = drift.field, drift.detector
+        if name not in counts and len(counts) >= COUNTS_MAX:
+            name = OTHER, drift.detector
         counts[name] = counts.get(name, 0) + 1
     return msgspec.structs.replace(
         record,

@@ -10,7 +10,9 @@ import redis
 from hedge_model import HedgeLearner, ModelSpec
 from hedge_model.golden import MachineDiffers, assert_golden
 from odl.archive import Archive, archived_version
+from odl.challenger import RedisChallengers
 from odl.config import Config
+from odl.drift_store import RedisDrifts
 from odl.errors import Misconfigured, TooFarBehind
 from odl.feedback import DirectSink, Sink
 from odl.folder import Folder
@@ -24,6 +26,7 @@ from odl.replicas import RedisReplicas
 from odl.snapshotter import Snapshotter
 from seldon.access import Access
 from seldon.deadline import Deadline
+from seldon.drift_marks import DriftMarks
 from seldon.fleet import Fleet
 from seldon.guard import Guard
 from seldon.heartbeat import Heartbeat
@@ -148,8 +151,11 @@ def _monitor(config: Config, client: redis.Redis, replica: Replica, metrics: Pla
     name = config.name
     log, snapshots = RedisLog(client, name), RedisSnapshots(client, name)
     lock, replicas = RedisLock(client, name), RedisReplicas(client, name)
+    marks = DriftMarks(RedisDrifts(client, name), RedisChallengers(client, name))
+    metrics.add(marks)
 
     def facts() -> Facts:
+        marks.look()
         return surroundings(client, log, snapshots, lock, replicas, replica.replica_id)
 
     monitor = Monitor(replica, metrics, facts)

@@ -2,17 +2,21 @@
 
 import argparse
 import json
+import math
 import os
 import sys
 from dataclasses import asdict
 from typing import Any
 
 import httpx
+import msgspec
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from odl.challenger import RedisChallengers
 from odl.cli.options import add_connection_options, model_config, redis_url
+from odl.drift_store import RedisDrifts
 from odl.redis_connection import connect
 from odl.redis_lock import RedisLock
 from odl.redis_log import RedisLog
@@ -46,6 +50,8 @@ def run(args: argparse.Namespace) -> int:
         "scores": scores_of(replicas),
         "snapshots": [asdict(snapshot) for snapshot in RedisSnapshots(client, config.name).list()],
         "lock": asdict(holder) if holder else None,
+        "challengers": msgspec.to_builtins(RedisChallengers(client, config.name).list()),
+        "drift": msgspec.to_builtins(RedisDrifts(client, config.name).load()),
     }
     if args.json:
         json.dump(found, sys.stdout, indent=2)
@@ -95,9 +101,24 @@ def show(found: dict[str, Any], console: Console) -> None:
     snapshots = Table("version", "digest", "bytes", title="snapshots", title_justify="left")
     for snapshot in found["snapshots"]:
         snapshots.add_row(str(snapshot["version"]), snapshot["digest"][:12], f"{snapshot['size_bytes']:,}")
-    for table in (replicas, sources, snapshots):
+    challengers = Table(
+        "challenger", "events", "its loss", "champion's", "version", title="challengers", title_justify="left"
+    )
+    for record in found["challengers"]:
+        measure = "mae" if "mae" in record["challenger"] else "log_loss"
+        losses = (f"{record[side].get(measure, math.nan):.4f}" for side in ("challenger", "champion"))
+        challengers.add_row(record["name"], str(record["events"]), *losses, str(record["version"]))
+    for table in (replicas, sources, snapshots, challengers):
         if table.row_count:
             console.print(table)
+    drifts = found["drift"]["drifts"]
+    if drifts:
+        last = drifts[-1]
+        console.print(
+            f"drift: {len(drifts)} of late, the last of {last['field']} at version {last['version']} "
+            "(odl drift)",
+            highlight=False,
+        )
     if found["lock"]:
         console.print(
             f"version lock: {found['lock']['owner']}, token {found['lock']['token']}", highlight=False
