@@ -67,6 +67,7 @@ def test_every_call_on_a_missing_log_says_so(log_storage: Any) -> None:
         lambda: log.append(rest("a")),
         lambda: log.append_many([rest("a")]),
         lambda: log.read(0, 10),
+        lambda: log.find(["a"]),
         lambda: log.raise_epoch(2),
         lambda: log.trim(1, "fold", lease),
     ):
@@ -126,6 +127,16 @@ def test_an_earlier_position_is_a_duplicate_even_of_an_unknown_id(log: Log) -> N
     log.append(event("a", None, "5"))
     assert log.append(event("b", "3", "4")) == Appended(DUPLICATE, None, "5")
     assert payloads(log) == [b"a"]
+
+
+def test_an_event_is_found_by_its_id_as_long_as_ids_are_remembered(log_storage: Any) -> None:
+    log = log_storage.log_of(ids_max=2)
+    log.create()
+    for event_id in "abcde":  # generations: a b, c d, e
+        log.append(rest(event_id))
+    assert log.find(["e", "c", "d", "new"]) == [5, 3, 4, None]
+    assert log.find(["a"]) == [None]
+    assert log.find([]) == []
 
 
 def test_holes_in_positions_are_allowed(log: Log) -> None:
