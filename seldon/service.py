@@ -3,17 +3,19 @@
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from odl.errors import Unavailable
 from odl.replica import Replica, ReplicaStatus
 from seldon.deadline import Deadline
-from seldon.fleet import Fleet
 from seldon.guard import Guard
 from seldon.message import Json
 from seldon.metrics import PlaneMetrics
 from seldon.plane import DataPlane
 from seldon.traces import Tracer
+
+if TYPE_CHECKING:
+    from seldon.fleet import Fleet  # needs a client of Redis, which a frozen model does without
 
 
 class Service:
@@ -35,7 +37,7 @@ class Service:
         metrics: PlaneMetrics | None = None,
         tracer: Tracer | None = None,
         dead_letters: Callable[[], Json] | None = None,
-        fleet: Fleet | None = None,
+        fleet: "Fleet | None" = None,
         learns: bool = True,
     ) -> None:
         """`parts`: what to close; `fields`: declared features and their kinds, in order; `classes`: declared
