@@ -79,7 +79,8 @@ images: ## build the images by buildah (BASE=... for another base; without one, 
 	@buildah images
 
 cluster: install ## what k8s/overlays/plain runs, as processes with addresses of their own, under load (ARGS="--seconds 600")
-	@rm -rf build/cluster && unshare --net -- $(BIN)/python tests/k8s/run_cluster.py build/cluster $(or $(ARGS),--seconds 120)
+	@rm -rf build/cluster && unshare $$([ $$(id -u) = 0 ] || echo --user --map-root-user) --net -- \
+		$(BIN)/python tests/k8s/run_cluster.py build/cluster $(or $(ARGS),--seconds 120)
 
 apiserver: ## build a Kubernetes API server from its source into .odl/apiserver (Go 1.22; some minutes), for tests
 	@mkdir -p .odl/apiserver

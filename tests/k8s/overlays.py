@@ -1,5 +1,6 @@
 """The overlays of `k8s/` as kustomize builds them, and the pods that would come of them."""
 
+import json
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ import yaml
 ROOT = Path(__file__).parent.parent.parent
 OVERLAYS = ("plain", "local", "production")
 Resource = dict[str, Any]
+KUSTOMIZE_MIN = 5  # its major version, in kubectl since 1.27: components, labels in templates
 
 
 @dataclass(frozen=True)
@@ -68,9 +70,20 @@ class Overlay:
         return [pod for resource in self.resources for pod in _pods(resource)]
 
 
+@cache
 def missing() -> str:
     """What keeps an overlay from being built here; empty if nothing does."""
-    return "" if shutil.which("kubectl") else "no kubectl here, which builds the overlays"
+    if shutil.which("kubectl") is None:
+        return "no kubectl here, which builds the overlays"
+    command = ["kubectl", "version", "--client", "-o", "json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    version = json.loads(done.stdout or "{}").get("kustomizeVersion", "v0")
+    major = int(version.lstrip("v").partition(".")[0])
+    return (
+        ""
+        if major >= KUSTOMIZE_MIN
+        else f"kubectl here has kustomize {version}; version {KUSTOMIZE_MIN} is needed"
+    )
 
 
 @cache
