@@ -73,3 +73,15 @@ def test_late_labels_work_as_printed(tmp_path: Path) -> None:
     assert re.search(r"label +leaves", first) and re.search(r"corrected by +\[4\]", first)
     assert re.search(r"prediction served +leaves 0\.5", first)
     assert re.search(r"id +visit-a/c1", correction) and re.search(r"corrects +1", correction)
+
+
+@pytest.mark.xdist_group("fixed ports")
+def test_history_works_as_printed(tmp_path: Path) -> None:
+    transcript = transcript_of("history", tmp_path)
+    entered = re.findall(r"^entered +(\d+)", transcript, re.MULTILINE)
+    assert entered == ["2000", "0"]
+    assert re.search(r"^end +2000", transcript, re.MULTILINE)
+    assert re.search(r"^version +1500", transcript, re.MULTILINE)
+    assert "BAD_LABEL" in transcript[transcript.rindex("+ odl dead-letters list") :]
+    assert re.findall(r"^accepted +(\d+)", transcript, re.MULTILINE) == ["0", "1", "0"]
+    assert re.findall(r"^duplicates +(\d+)", transcript, re.MULTILINE)[-1] == "1"

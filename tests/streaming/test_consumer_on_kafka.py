@@ -20,11 +20,27 @@ from apache_kafka import ApacheKafka, missing
 
 from odl.event import Event
 from odl.redis_log import RedisLog
+from streaming.backfill import Backfill
+from streaming.formats import JsonValues
+from streaming.join import Join
 from streaming.message import encode_value
+from streaming.retry import Retry
+from streaming.source import identify
+from streaming.topic_rows import TopicRows
 
 pytestmark = pytest.mark.xdist_group("apache kafka")
 
 DEADLINE_S = 60.0
+
+
+class Open:
+    """A schema that accepts everything."""
+
+    def check_features(self, x: dict[str, object]) -> None:
+        pass
+
+    def check_label(self, y: object) -> None:
+        pass
 
 
 @pytest.fixture(scope="module")
@@ -229,3 +245,52 @@ def test_a_broker_that_was_killed_and_came_back_is_read_on(
     stream.wait_for_version(400)
     assert sorted(stream.log.ids()) == sorted(ids)
     assert running.error is None
+
+
+def test_a_full_log_pauses_reading_and_keeps_the_membership(
+    new_stream: Callable[..., Any], wait_until: Callable[..., None]
+) -> None:
+    stream = new_stream(3)
+    ids = stream.produce(0, 300)
+    stream.log.limit(100, "a replica cannot keep up")
+    # The broker puts out who does not poll for two seconds; waits double up to that.
+    settings = {"max.poll.interval.ms": 2_000}
+    one, two = stream.start(options=settings), stream.start(options=settings)
+    wait_until(lambda: one.consumer.stats().retries + two.consumer.stats().retries >= 8, "waiting")
+    assert stream.log.head().version == 100
+    stream.log.limit(10_000, "")
+    ids += stream.produce(300, 400)
+    stream.wait_for_version(400)
+    assert sorted(stream.log.ids()) == sorted(ids)
+    assert [running.error for running in (one, two)] == [None, None]
+
+
+def test_a_backfill_and_a_consumer_take_each_message_once(
+    stream: Any, broker: ApacheKafka, wait_until: Callable[..., None]
+) -> None:
+    ids = stream.produce(0, 200)
+    stream.produce_raw(b"junk")
+    stream.flush()
+    rows = TopicRows(broker.bootstrap, stream.topic, 50, JsonValues(), None, number_labels=False)
+    filled = Backfill(stream.log, Open(), Join(stream.log, None), skip_bad=True).run(rows)
+    assert (filled.entered, filled.refusals) == (150, 1)
+    ids += stream.produce(200, 260)
+    stream.start()
+    stream.wait_for_version(210)
+    assert stream.log.ids() == ids[50:]
+
+
+def test_a_dead_letter_is_learned_once_after_the_fix(stream: Any, broker: ApacheKafka) -> None:
+    stream.produce_raw(encode_value(Event(id="e-1", x={"n": 1}, y="unknown")))
+    running = stream.start()
+    stream.wait_for_position(0)
+    running.stop()
+
+    class Fixed(Open):
+        def check_label(self, y: object) -> None:
+            pass
+
+    topic = identify(broker.admin, stream.dead_topic)
+    retry = Retry(stream.log, Fixed(), Join(stream.log, None), JsonValues(), topic)
+    assert [retry.run(stream.dead()).accepted for _ in range(2)] == [1, 0]
+    assert stream.log.ids() == ["e-1"]
