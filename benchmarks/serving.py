@@ -19,10 +19,10 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
-from serving_parts import against, floors, memory, scale
+from serving_parts import against, floors, memory, profile, scale
 from serving_parts.load import PROGRAM
 
-PARTS = {part.__name__.rpartition(".")[2]: part.measure for part in (against, memory, scale, floors)}
+PARTS = {part.__name__.rpartition(".")[2]: part.measure for part in (against, memory, scale, floors, profile)}
 AT_LEAST = ("req/s", "two replicas")  # goals that are lower bounds
 _GOAL = re.compile(r"\(goal ([0-9.]+)\)$")
 

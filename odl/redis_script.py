@@ -10,9 +10,12 @@ import redis
 
 from odl.errors import HistoryLost, Unavailable
 from odl.redis_functions import function_name, source_of
+from odl.redis_lines import Lines
 
 Argument: TypeAlias = str | bytes | int
 Answer = TypeVar("Answer")
+
+OF_EVERY_REQUEST = ("append", "read")  # of feedback and of predictions: worth connections of their own
 
 # What a server may be able to do later: no memory, read-only, starting, disk full, failing over.
 _LATER = (
@@ -42,7 +45,8 @@ class RedisScript:
         self._by_function = False  # whether this user was refused EVALSHA
         self._sha = hashlib.sha1(self._source, usedforsecurity=False).hexdigest()
         self._client = client
-        self._execute: Callable[..., Any] = client.execute_command
+        keeps_lines = name in OF_EVERY_REQUEST
+        self._execute: Callable[..., Any] = Lines(client).execute if keeps_lines else client.execute_command
 
     def run(self, keys: Sequence[str], arguments: Sequence[Argument], *, repeatable: bool) -> Any:
         """The script's answer; `repeatable` when running it twice leaves the same state as once."""

@@ -14,10 +14,11 @@ from odl.errors import OdlError
 from odl.logs import PUID
 from seldon.answer import failure_of, status_body
 from seldon.contract import contract
-from seldon.http import MessageReader, Response, Scope, Transport, outcome, send_pieces
+from seldon.http import MessageReader, Response, Scope, Transport, send_pieces
 from seldon.live import Live
 from seldon.open_inference import inference_answer, model_metadata, read_inference, server_metadata
 from seldon.openapi import openapi
+from seldon.outcome import outcome
 from seldon.page import EVENTS, FILES, STREAM_HEADERS, page_file
 from seldon.service import Service
 from seldon.traces import Tracer

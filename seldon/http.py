@@ -2,9 +2,8 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
-from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 from urllib.parse import parse_qs
 
 import msgspec
@@ -19,8 +18,6 @@ BODY_SECONDS_MAX = 10.0  # a body that takes longer to arrive is given up
 SWEEP_SECONDS = 1.0
 FORM = "application/x-www-form-urlencoded"
 MULTIPART = "multipart/form-data"
-
-T = TypeVar("T")
 
 
 class Scope(Protocol):
@@ -138,24 +135,6 @@ async def send_pieces(
         pass  # the client has left
     finally:
         await stream.aclose()
-
-
-async def outcome(future: Future[T]) -> T:
-    """The result of another thread's future; `asyncio.wrap_future` at a third of its cost."""
-    loop = asyncio.get_running_loop()
-    waiter = loop.create_future()
-    future.add_done_callback(lambda _: loop.call_soon_threadsafe(_release, waiter))
-    try:
-        await waiter
-    except asyncio.CancelledError:
-        future.cancel()
-        raise
-    return future.result()
-
-
-def _release(waiter: asyncio.Future[None]) -> None:
-    if not waiter.done():
-        waiter.set_result(None)
 
 
 def _field(text: bytes) -> bytes:
