@@ -43,7 +43,7 @@ from seldon.service import Service
 
 FIELDS = 10
 EVENTS = 200  # learned before anything is measured
-ROUNDS, REQUESTS = 100, 50  # turns of each, requests of a turn
+ROUNDS, REQUESTS = 600, 8  # turns of each, requests of a turn: short, so that both see the same machine
 SPEC = ModelSpec(task="binary", classes=("no", "yes"), fields={f"f{at}": "number" for at in range(FIELDS)})
 ROW: Features = {f"f{at}": at / FIELDS for at in range(FIELDS)}
 GOAL = "counting, share of a prediction (goal 0.03)"
@@ -84,10 +84,10 @@ def application(log: RedisLog, metrics: PlaneMetrics) -> Iterator[App]:
 def measure(size: float) -> dict[str, float]:
     """Every figure by its name."""
     with tempfile.TemporaryDirectory() as folder, EmbeddedRedis(Path(folder)) as server:
-        client = connect(server.url)
+        client, other = connect(server.url), connect(server.url)
         metrics = PlaneMetrics()
         counted_log = ObservedLog(client, "metrics", metrics=metrics)
-        uncounted_log = RedisLog(client, "metrics")
+        uncounted_log = RedisLog(other, "metrics")
         counted_log.create()
         for number in range(EVENTS):
             event = Event(id=str(number), x=ROW, y="yes" if number % 3 else "no", source="rest:benchmark")
@@ -97,6 +97,7 @@ def measure(size: float) -> dict[str, float]:
             added = _added(one, metrics, max(1_000, int(20_000 * size)))
             looks = _looks(one, metrics)
         client.close()
+        other.close()
     return {
         GOAL: added / uncounted,
         "prediction counted over uncounted, whole requests": ratio,
