@@ -180,6 +180,10 @@ class Backfill:
     def _count(
         self, steps: Sequence[_Step], answers: Sequence[Appended], done: Filled
     ) -> tuple[Filled, bool]:
+        if all(answer.outcome is Outcome.ACCEPTED for answer in answers):
+            done = _counted(done, steps)
+            self._on_rows(done.rows)
+            return done, True
         for step, answer in zip(steps, answers, strict=True):
             if answer.outcome is Outcome.GAP:
                 return done, False

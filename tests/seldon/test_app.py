@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from odl.errors import Unavailable
 from seldon.app import FEEDBACK, PREDICTIONS, App
 from seldon.http import Response
 from seldon.message import BODY_BYTES_MAX
@@ -198,3 +199,18 @@ def test_a_fault_of_ours_shows_no_trace(client: Client, caplog: Any) -> None:
     response = client("POST", "/predict", QUESTION)
     assert (response.status, reason(response)) == (500, "INTERNAL")
     assert b"secret" not in response.body and "secret internals" in caplog.text
+
+
+def test_dead_letters_are_shown_and_an_unreachable_kafka_is_a_503(client: Client, service: Any) -> None:
+    assert json.loads(client("GET", "/dead-letters").body) == {"topic": None, "letters": []}
+    page = {"topic": "t-dead-letters", "letters": [{"reason": "BAD_LABEL"}]}
+    service._dead_letters = lambda: page
+    assert json.loads(client("GET", "/dead-letters").body) == page
+
+    def away() -> dict[str, Any]:
+        raise Unavailable("no Kafka broker answers")
+
+    service._dead_letters = away
+    refused = client("GET", "/dead-letters")
+    assert refused.status == 503
+    assert b"no Kafka broker answers" in refused.body
