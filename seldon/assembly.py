@@ -114,7 +114,7 @@ def open_service(
             metrics=metrics,
             tracer=tracer,
             dead_letters=_dead_letters(config, kafka) if kafka else None,
-            fleet=Fleet(log, replicas),
+            fleet=Fleet(log, replicas, RedisDrifts(client, config.name)),
         )
 
 

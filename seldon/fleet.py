@@ -2,9 +2,12 @@
 
 from dataclasses import asdict, dataclass
 
+from odl.drift_store import DriftStore
 from odl.log import Log
 from odl.replicas import ReplicaRecord, Replicas
 from seldon.message import Json
+
+DRIFTS_MAX = 50  # the newest that are shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,9 +16,10 @@ class Fleet:
 
     log: Log
     replicas: Replicas
+    drifts: DriftStore | None = None
 
     def look(self, now_ms: int) -> Json:
-        """Head, counters and replicas, for people. Three round trips. Raises `Unavailable`."""
+        """Head, counters, replicas and drifts, for people. Four round trips. Raises `Unavailable`."""
         head, counters = self.log.head(), self.log.counters()
         alive = [_seen(record, head.version, now_ms) for record in self.replicas.list()]
         return {
@@ -26,7 +30,22 @@ class Fleet:
             "dead_letters": counters.skipped,
             "control": counters.control,
             "replicas": alive,
+            "drifts": self._drifts(),
         }
+
+    def _drifts(self) -> list[Json]:
+        if self.drifts is None:
+            return []
+        found = self.drifts.load().drifts[-DRIFTS_MAX:]
+        return [
+            {
+                "version": each.version,
+                "field": each.field,
+                "detector": each.detector,
+                "size": round(each.size, 4),
+            }
+            for each in found
+        ]
 
 
 def _seen(record: ReplicaRecord, head_version: int, now_ms: int) -> Json:

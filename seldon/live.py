@@ -121,7 +121,7 @@ class Live:
             "point": self._history.points[-1],
             "traffic": self._traffic.summary(),
             "fleet": fleet,
-            "marks": list(self._marks),
+            "marks": [*self._marks, *map(_drift_mark, fleet.get("drifts", ()))],
             "recent": shown,
         }
         self._now = _frame("now", moment)
@@ -167,6 +167,10 @@ class Live:
 def _scores_of(follower: Follower) -> tuple[Sums, list[Learned]]:
     """On the replica's thread."""
     return Sums.of(follower.fold.scores), list(follower.fold.recent)
+
+
+def _drift_mark(drift: Json) -> Json:
+    return {"version": drift["version"], "kind": "drift", "what": f"drift of {_short(drift['field'])}"}
 
 
 def _event(learned: Learned) -> Json:

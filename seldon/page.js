@@ -77,6 +77,7 @@ function show(now) {
   form.learnFrom([...now.recent].reverse());
   showEvents(now.recent);
   showReplicas(now);
+  showDrifts(now.fleet.drifts ?? []);
   find("identity").textContent = `${replica.replica_id} · epoch ${replica.epoch} · fold ${replica.fold_id}`;
   speak(now);
 }
@@ -189,6 +190,13 @@ function showReplicas(now) {
     const number = value => element("td", { class: "number" }, value);
     return element("tr", {}, name, number(whole(each.version)), number(whole(each.lag)), number(whole(each.epoch)), digest, address(each.url), number(`${Math.round(each.age_s)} s ago`));
   }));
+}
+
+function showDrifts(drifts) {
+  const latest = drifts.slice(-3).reverse();
+  find("drifts").hidden = !latest.length;
+  const told = latest.map(each => `${each.field} at version ${whole(each.version)} by ${each.size.toFixed(2)} (${each.detector})`);
+  find("drifts").textContent = `Last drifts: ${told.join("; ")}`;
 }
 
 function address(url) {

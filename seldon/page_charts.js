@@ -144,10 +144,13 @@ class Plot {
 
   overlay() {
     const parts = [], top = MARGIN.top, bottom = this.height - MARGIN.bottom;
-    for (const mark of this.marks) {
+    let labelled = -Infinity; // where the last text stands: the next one must not cover it
+    for (const mark of [...this.marks].sort((a, b) => a.version - b.version)) {
       if (mark.version < this.low || mark.version > this.high) continue;
       const x = this.x(mark), right = x > this.width * 0.7;
       parts.push(shape("line", { class: "mark", x1: x, x2: x, y1: top, y2: bottom }));
+      if (x - labelled < 130) continue;
+      labelled = x;
       parts.push(shape("text", { class: "marked", x: right ? x - 5 : x + 5, y: top + 11, "text-anchor": right ? "end" : "start" }, mark.what));
     }
     if (this.at !== null && this.points[this.at]) {

@@ -17,6 +17,7 @@ BAR_MAX = 30  # characters of the widest bar
 DEPTHS_MAX = 8  # shown; the paper's network has 21
 EVENTS_MAX = 6
 SPARK_MAX = 60
+MARKS_MAX = 3
 
 
 def plain(value: Any) -> Text:
@@ -41,6 +42,9 @@ def draw(hello: dict[str, Any], points: Sequence[dict[str, Any]], now: dict[str,
         parts += [_depths(now), _replicas(now)]
         if now["recent"]:
             parts.append(_events(now))
+        if now["marks"]:
+            newest = [f"{each['what']} at {each['version']:,}" for each in now["marks"][-MARKS_MAX:]]
+            parts.append(plain("marks: " + ", ".join(newest)))
     return Group(*parts)
 
 

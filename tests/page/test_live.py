@@ -6,11 +6,14 @@ import re
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from hedge_model import HedgeLearner, ModelSpec
+from odl.drift import Drift, DriftRecord
+from odl.drift_store import MemoryDrifts
 from odl.errors import Unavailable
 from odl.event import Event, encode
 from odl.feedback import DirectSink
@@ -114,6 +117,25 @@ def test_what_others_sent_is_not_shown_to_strangers(service, log) -> None:
     service.guard = Guard(access, opened=("health",))
     _, (_, now) = asyncio.run(listen(Live(service, PlaneMetrics()), lambda: teach(service, log, 1)))
     assert len(now["recent"]) == 2
+
+
+def test_drifts_are_marked_where_they_were_found(service, log) -> None:
+    drifts = MemoryDrifts()
+    drift = Drift(version=2, field="a", series="value", detector="adwin", before=0.25, after=0.75)
+    drifts.save(DriftRecord(drifts=(drift,)))
+    service.fleet = Fleet(log, MemoryReplicas(), drifts)
+    _, (_, now) = asyncio.run(listen(Live(service, PlaneMetrics()), lambda: teach(service, log, 3)))
+    assert now["marks"] == [{"version": 2, "kind": "drift", "what": "drift of a"}]
+    assert now["fleet"]["drifts"] == [{"version": 2, "field": "a", "detector": "adwin", "size": 0.5}]
+
+
+def test_a_rollback_that_happens_while_a_page_is_open_is_marked(service) -> None:
+    seen = {"replicas": [], "control": 0}
+    service.fleet = SimpleNamespace(look=lambda _: dict(seen))
+    told = listen(Live(service, PlaneMetrics()), lambda: None, lambda: seen.update(control=7))
+    _, (_, before), (_, after) = asyncio.run(told)
+    assert before["marks"] == []
+    assert after["marks"] == [{"version": 7, "kind": "plan", "what": "rollback or promotion"}]
 
 
 def test_pages_are_bounded_and_one_that_leaves_makes_room(service) -> None:

@@ -123,10 +123,12 @@ def test_what_users_sent_moves_no_cursor_and_is_no_markup(width: int) -> None:
         "traffic": {"predictions": 1, "predict_p50_ms": 1.0, "predict_p99_ms": 2.0},
         "fleet": {"replicas": [], "dead_letters": 0, "duplicates": 0},
         "recent": [event],
+        "marks": [{"version": 2, "what": "drift of [red]"}],
     }
     console = Console(width=width, record=True, file=io.StringIO())
     console.print(draw(hello, [now["point"]], now))
     text = console.export_text()
+    assert "drift of [red] at 2" in text
     assert "[red] 90 %" in text and "?[31m" in text and "75.0 %" in text
 
 
