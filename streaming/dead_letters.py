@@ -27,6 +27,7 @@ from streaming.message import read_headers
 
 PREFIX = "dead-letter-"
 DETAIL_BYTES_MAX = 1_000
+_NO_TOPIC = {KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC}
 CUT_BYTES = 64 * 1024  # of a value that is too large for the dead-letter topic
 
 
@@ -128,7 +129,8 @@ def read_dead_letters(
     """Every dead letter that the topic holds now, each source position once, in the topic's order; of each
     partition no more than the `newest` ones, if that is given.
 
-    Raises `Unavailable` while Kafka does not answer or the topic does not exist.
+    None if the topic does not exist: the first letter makes it. Raises `Unavailable` while Kafka does not
+    answer.
     """
     consumer = Consumer(
         client_options(bootstrap, options)
@@ -150,6 +152,8 @@ def read_dead_letters(
 
 def _read(consumer: Consumer, topic: str, newest: int | None) -> Iterator[DeadLetter]:
     description = consumer.list_topics(topic, timeout=REQUEST_TIMEOUT_S).topics[topic]
+    if description.error is not None and description.error.code() in _NO_TOPIC:
+        return  # the first letter makes it
     if description.error is not None:
         raise as_odl_error(f"dead-letter topic '{topic}'", description.error)
     seen: set[tuple[str, int]] = set()

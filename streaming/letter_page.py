@@ -3,7 +3,6 @@
 from base64 import b64encode
 from typing import Any
 
-from odl.errors import Unavailable
 from streaming.connection import Options
 from streaming.dead_letters import DeadLetter, read_dead_letters
 
@@ -12,14 +11,8 @@ VALUE_BYTES_MAX = 4_096  # of each value; the topic has the whole
 
 
 def letter_page(bootstrap: str, topic: str, options: Options | None = None) -> dict[str, Any]:
-    """The newest letters of a topic, newest first; none if the topic does not exist, since the first letter
-    makes it. Raises `Unavailable`."""
-    try:
-        letters = list(read_dead_letters(bootstrap, topic, options, newest=PAGE))
-    except Unavailable as error:
-        if "UNKNOWN_TOPIC" not in str(error):
-            raise
-        letters = []
+    """The newest letters of a topic, newest first. Raises `Unavailable`."""
+    letters = list(read_dead_letters(bootstrap, topic, options, newest=PAGE))
     letters.sort(key=lambda letter: (letter.time_ms, letter.at), reverse=True)
     return {"topic": topic, "letters": [facts(letter) for letter in letters[:PAGE]]}
 

@@ -21,6 +21,7 @@ from apache_kafka import ApacheKafka, missing
 from odl.event import Event
 from odl.redis_log import RedisLog
 from streaming.backfill import Backfill
+from streaming.dead_letters import read_dead_letters
 from streaming.formats import JsonValues
 from streaming.join import Join
 from streaming.message import encode_value
@@ -290,6 +291,7 @@ def test_a_dead_letter_is_learned_once_after_the_fix(stream: Any, broker: Apache
         def check_label(self, y: object) -> None:
             pass
 
+    assert list(read_dead_letters(broker.bootstrap, "odl-no-such-topic")) == []
     topic = identify(broker.admin, stream.dead_topic)
     retry = Retry(stream.log, Fixed(), Join(stream.log, None), JsonValues(), topic)
     assert [retry.run(stream.dead()).accepted for _ in range(2)] == [1, 0]
