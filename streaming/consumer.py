@@ -143,14 +143,17 @@ class FeedbackConsumer:
                 self._on_error(message)
 
     def _take(self, messages: Sequence[Message]) -> None:
+        places = dict(self._places)
         translated = translate(messages, self._values, self._name, self._patience)
-        moved: set[int] = set()  # partitions to be read again from elsewhere: the rest of these is stale
         for run in self._join.runs(messages):
-            run = [message for message in run if message.partition() not in moved]
             joined = self._patience.until_done("log", partial(self._join.resolve, run))
             joined |= translated.faults
-            steps = [self._step(message, joined, translated.originals) for message in run]
-            moved |= self._store([step for step in steps if step is not None])
+            # Where a partition was repositioned or assigned anew meanwhile, what was read before is stale.
+            fresh = [
+                each for each in run if self._places.get(each.partition()) is places.get(each.partition())
+            ]
+            steps = [self._step(message, joined, translated.originals) for message in fresh]
+            self._store([step for step in steps if step is not None])
 
     def _step(
         self, message: Message, joined: Mapping[Place, Joined], originals: Mapping[Place, bytes]
@@ -176,21 +179,19 @@ class FeedbackConsumer:
 
     # Storing
 
-    def _store(self, steps: Sequence[Step]) -> set[int]:
-        """Store steps in order; the partitions that go on elsewhere now."""
-        moved: set[int] = set()
+    def _store(self, steps: Sequence[Step]) -> None:
         letters = [step.letter for step in steps if step.letter is not None]
         if letters:
             # What came before the first dead letter need not wait for the dead-letter topic.
             first = next(i for i, step in enumerate(steps) if step.letter is not None)
-            moved = self._append(steps[:first])
+            self._append(steps[:first])
             self._patience.until_done("dead-letter topic", lambda: self._dead_letters.write(letters))
             steps = steps[first:]
-        return moved | self._append(steps)
+        self._append(steps)
 
-    def _append(self, steps: Sequence[Step]) -> set[int]:
+    def _append(self, steps: Sequence[Step]) -> None:
         if not steps:
-            return set()
+            return
         items = [step.append for step in steps]
         answers = self._patience.until_done("log", lambda: self._log.append_many(items))
         ahead: set[int] = set()
@@ -203,7 +204,6 @@ class FeedbackConsumer:
         for partition in ahead & self._places.keys():
             self._reposition(partition)
         self._show_progress({step.partition for step in steps} - ahead)
-        return ahead
 
     def _pass_over(self, step: Step) -> None:
         """Make a dead letter of an event that the log no longer can tell from one it has, then pass it."""

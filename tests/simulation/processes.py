@@ -1,6 +1,5 @@
 """The processes of the world: the real consumer, replica and sender code, on simulated connections."""
 
-from collections import Counter
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -19,7 +18,12 @@ from odl.log import CHAIN_START
 from odl.mailbox import Predict, Request
 from streaming.consumer import FeedbackConsumer
 from streaming.dead_letters import DeadLetter
+from streaming.formats import JsonValues
+from streaming.hold import Hold
+from streaming.join import Join
+from streaming.label_reader import LabelReader
 from streaming.patience import Patience
+from streaming.steps import Tally
 
 if TYPE_CHECKING:
     from world import World
@@ -78,7 +82,10 @@ class SimulatedConsumer(FeedbackConsumer):
         self._identity_check_s = float("inf")
         self._positions = world.parts.positions(client, TOPIC, wire)  # type: ignore[arg-type]
         self._patience = VirtualPatience(wire, world)
-        self._counts: Counter[str] = Counter()
+        self._join = LabelReader(Join(wire, None))  # type: ignore[arg-type]
+        self._values = JsonValues()
+        self._hold = Hold(self._patience, self._seek_soon)
+        self._tally = Tally()
         self._places = {}
         self._checked_at = 0.0
         self._consumer = client  # type: ignore[assignment]
