@@ -34,6 +34,7 @@ EVENTS = 10_000  # of a stream with a drift at half of it
 STEADY = 100_000  # of all streams without one together, of each kind
 SEEDS = 5
 FIELDS = 5
+GENERATION = 4_000  # a fifth of the usual, so that detectors change over several times in a stream
 KINDS = (
     "concept: SEA",
     "concept: labels swap",
@@ -143,7 +144,7 @@ def measure(size: float, detectors: tuple[Detector, ...] = DETECTORS) -> dict[st
             examples = list(learned(stream(base, seed, drift_at, n)))
             for name in detectors:
                 began = time.perf_counter()
-                drifts = reports(examples, DriftSettings(error=name, inputs=name))
+                drifts = reports(examples, DriftSettings(error=name, inputs=name, generation=GENERATION))
                 seconds[name] += time.perf_counter() - began
                 score(found[name], base, drifts, drift_at)
                 found[name].events += n

@@ -165,7 +165,7 @@ class _Generation:
     def __init__(self, settings: DriftSettings) -> None:
         self._settings = settings
         self._error = ErrorWatch(settings.error, settings.significance)
-        self._fields: dict[str, FieldWatch] = {}
+        self.fields: dict[str, FieldWatch] = {}
 
     def see(self, learned: Learned) -> Iterator[Drift]:
         settings, event = self._settings, learned.event
@@ -175,16 +175,16 @@ class _Generation:
         if settings.inputs == "none":
             return
         self._meet(event.x)
-        for name, watch in self._fields.items():
+        for name, watch in self.fields.items():
             for series, before, after in watch.update(event.x.get(name)):
                 yield from self._drift(learned.version, name, series, settings.inputs, (before, after))
 
     def _meet(self, x: Features) -> None:
-        for name in sorted(x.keys() - self._fields.keys()):
-            if len(self._fields) < FIELDS_MAX and name not in self._settings.ignore:
+        for name in sorted(x.keys() - self.fields.keys()):
+            if len(self.fields) < FIELDS_MAX and name not in self._settings.ignore:
                 kind = self._settings.inputs
                 assert kind != "none"
-                self._fields[name] = FieldWatch(kind, self._settings.input_significance)
+                self.fields[name] = FieldWatch(kind, self._settings.input_significance)
 
     def _drift(
         self, version: int, field: str, series: Series, detector: Detector, means: tuple[float, float]
@@ -220,6 +220,12 @@ class DriftDetectors:
             for _ in self._next.see(learned):
                 pass  # it has no vote yet
         return drifts
+
+    def watched(self) -> list[tuple[str, Detector]]:
+        """Every field that has detectors now, and which."""
+        inputs = self._settings.inputs
+        names = list(self._next.fields)
+        return [(ERROR, self._settings.error), *((name, inputs) for name in names if inputs != "none")]
 
 
 def begin_at(version: int, generation: int) -> int:

@@ -133,7 +133,9 @@ class DriftObserver:
         """Record what is new, then pull triggers, then look at those that are open."""
         before, now = record, self._clock_ms()
         new = [drift for drift in found if drift.version > record.seen]
-        record = replace(with_drifts(record, new), seen=max(record.seen, self._fold.version))
+        record = replace(
+            with_drifts(record, new, self._detectors.watched()), seen=max(record.seen, self._fold.version)
+        )
         for drift in new:
             logger.warning(
                 "drift of %s (%s) at version %d: %.3f to %.3f, by %s",

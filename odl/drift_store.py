@@ -1,11 +1,12 @@
 """The record of drifts of one model, in Redis or in memory, with one observer writing it at a time."""
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import msgspec
 import redis
 
-from odl.drift import Drift, DriftRecord, Trigger
+from odl.drift import Detector, Drift, DriftRecord, Trigger
 from odl.errors import Superseded
 from odl.redis_keys import RedisKeys
 from odl.redis_script import transact
@@ -83,9 +84,15 @@ def check_observer(kept: DriftRecord, record: DriftRecord) -> None:
         )
 
 
-def with_drifts(record: DriftRecord, found: list[Drift]) -> DriftRecord:
-    """The record with further drifts, counted, within its limits."""
-    counts = {(field, detector): count for field, detector, count in record.counts}
+def with_drifts(
+    record: DriftRecord, found: list[Drift], watched: Sequence[tuple[str, Detector]] = ()
+) -> DriftRecord:
+    """The record with further drifts, counted, within its limits. What is watched counts from 0, since
+    Prometheus sees no increase in a counter that begins at 1."""
+    counts: dict[tuple[str, str], int] = {name: 0 for name in watched[:COUNTS_MAX]}
+    for field, detector, count in record.counts:
+        if count or len(counts) < COUNTS_MAX:
+            counts[field, detector] = count
     for drift in found:
         name = drift.field, drift.detector
         if name not in counts and len(counts) >= COUNTS_MAX:

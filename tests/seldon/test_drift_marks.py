@@ -24,7 +24,8 @@ def test_drifts_triggers_and_challengers_are_shown(redis_client: redis.Redis, mo
     marks = DriftMarks(drifts, challengers)
     marks.look()
     assert shown(marks) == ""
-    record = with_drifts(DriftRecord(log_id="log", seen=9), [drift(ERROR), drift("city"), drift("city")])
+    found = [drift(ERROR), drift("city"), drift("city")]
+    record = with_drifts(DriftRecord(log_id="log", seen=9), found, [("size", "adwin"), ("city", "adwin")])
     trigger = Trigger(drift=drift(ERROR), action="retrain", version=8, time_ms=0, state="done")
     drifts.save(with_trigger(record, trigger))
     challengers.publish(
@@ -47,6 +48,7 @@ def test_drifts_triggers_and_challengers_are_shown(redis_client: redis.Redis, mo
     text = shown(marks)
     assert 'odl_drift_events_total{detector="adwin",field="(error)"} 1.0' in text
     assert 'odl_drift_events_total{detector="adwin",field="city"} 2.0' in text
+    assert 'odl_drift_events_total{detector="adwin",field="size"} 0.0' in text
     assert 'odl_drift_triggers{action="retrain",state="done"} 1.0' in text
     assert "odl_drift_observed_version 9.0" in text
     assert 'odl_challenger_score{challenger="wide",of="champion",score="log_loss"} 0.5' in text
