@@ -18,7 +18,7 @@ import httpx
 ROOT = Path(__file__).parents[2]
 MONITORING = ROOT / "k8s" / "monitoring"
 START_S_MAX = 300.0  # the first process on a machine compiles the kernel; a test machine may be busy
-DEADLINE_S = 90.0  # generous: only a failing test waits this long
+DEADLINE_S = 180.0  # generous: only a failing test waits this long
 MODEL = """
 name = "{name}"
 [model]
