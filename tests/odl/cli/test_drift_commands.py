@@ -4,6 +4,7 @@ import argparse
 import json
 import random
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import redis
 from odl.challenger import RedisChallengers
 from odl.cli import drift as drift_command
 from odl.cli import main
+from odl.drift import DriftRecord
 from odl.drift_store import RedisDrifts
 from odl.event import Event, encode
 from odl.log import Append
@@ -36,17 +38,38 @@ def model(
     path.write_text(f'name = "{model_name}"\n{MODEL}[drift]\ninputs = "none"\n')
     monkeypatch.setenv("ODL_MODEL", str(path))
     monkeypatch.setenv("ODL_REDIS", valkey_url)
-    log = RedisLog(redis_client, model_name)
+    send(redis_client, model_name, 1, COUNT)
+    return path
+
+
+def send(client: redis.Redis, name: str, first: int, last: int) -> None:
+    """Append events; their labels turn round at `DRIFT_AT`."""
+    log = RedisLog(client, name)
     log.create()
-    dice = random.Random(1)
+    dice = random.Random(first)
     appends = []
-    for number in range(1, COUNT + 1):
+    for number in range(first, last + 1):
         usage = dice.uniform(-1, 1)
         y = "leaves" if (usage > 0) == (number <= DRIFT_AT) else "stays"
         event = Event(id=f"e-{number}", x={"usage": usage}, y=y, source="rest:t", seq=str(number))
         appends.append(Append(encode(event), event.id, event.source))
     log.append_many(appends)
-    return path
+
+
+def watch_until(is_seen: Callable[[DriftRecord], bool], client: redis.Redis, name: str) -> None:
+    """Run `odl drift --watch` until the record is as wanted, or `WAIT_S` have passed."""
+    stopped, pause = threading.Event(), threading.Event()
+    args = argparse.Namespace(model=None, redis=None, json=False)
+    watching = threading.Thread(target=drift_command.watch, args=(args, stopped))
+    watching.start()
+    try:
+        for _ in range(int(WAIT_S / 0.05)):
+            if is_seen(RedisDrifts(client, name).load()):
+                break
+            pause.wait(0.05)
+    finally:
+        stopped.set()
+        watching.join(WAIT_S)
 
 
 def printed(capsys: pytest.CaptureFixture[str], *arguments: str) -> Any:
@@ -59,19 +82,7 @@ def printed(capsys: pytest.CaptureFixture[str], *arguments: str) -> Any:
 def test_a_watch_finds_the_drift_and_every_command_shows_it(
     model: Path, model_name: str, redis_client: redis.Redis, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    stopped = threading.Event()
-    args = argparse.Namespace(model=None, redis=None, json=False)
-    watching = threading.Thread(target=drift_command.watch, args=(args, stopped))
-    watching.start()
-    deadline = threading.Event()
-    try:
-        for _ in range(int(WAIT_S / 0.05)):
-            if RedisDrifts(redis_client, model_name).load().drifts:
-                break
-            deadline.wait(0.05)
-    finally:
-        stopped.set()
-        watching.join(WAIT_S)
+    watch_until(lambda record: bool(record.drifts), redis_client, model_name)
     capsys.readouterr()
     found = printed(capsys, "drift")
     first = found["drifts"][0]
@@ -80,6 +91,23 @@ def test_a_watch_finds_the_drift_and_every_command_shows_it(
     assert printed(capsys, "status")["drift"]["drifts"] == found["drifts"]
     assert main(["drift"]) == main(["status"]) == 0
     assert "(error)" in capsys.readouterr().out
+
+
+def test_the_rate_is_raised_after_a_drift_and_lowered_again(
+    model: Path, model_name: str, redis_client: redis.Redis, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model.write_text(model.read_text() + 'on_error = "raise_rate"\nrate_events = 200\n')
+    before = printed(capsys, "replay")
+    watch_until(lambda record: any(t.control for t in record.triggers), redis_client, model_name)
+    capsys.readouterr()
+    raised = printed(capsys, "replay")
+    assert raised["fold_id"] != before["fold_id"] and raised["version"] == COUNT + 1
+    send(redis_client, model_name, COUNT + 1, COUNT + 300)
+    watch_until(lambda record: any(t.state == "done" for t in record.triggers), redis_client, model_name)
+    capsys.readouterr()
+    [trigger] = [each for each in printed(capsys, "drift")["triggers"] if each["state"] != "refused"]
+    assert trigger["state"] == "done" and "as before from version" in trigger["outcome"]
+    assert printed(capsys, "replay")["fold_id"] == before["fold_id"]
 
 
 def test_a_challenger_is_scored_beside_the_champion(
