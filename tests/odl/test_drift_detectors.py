@@ -1,12 +1,16 @@
 """Detectors find drifts that are there, few that are not, and say the same wherever they began."""
 
 import random
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
 
+from odl.config import parse_config
 from odl.drift import ERROR, Drift, DriftSettings
 from odl.drift_detectors import DriftDetectors, begin_at
+from odl.errors import Misconfigured
 from odl.event import Event, Features
 from odl.fold import Learned
 
@@ -96,3 +100,23 @@ def test_detectors_that_begin_again_say_what_those_say_that_never_stopped(seen: 
     whole = [drift for drift in found(iter(stream)) if drift.version > seen]
     again = found(iter(stream), begun_at=begin_at(seen, SETTINGS.generation))
     assert [drift for drift in again if drift.version > seen] == whole
+
+
+def test_without_river_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "river.drift", None)
+    with pytest.raises(Misconfigured, match=r"odl\[drift\]"):
+        DriftDetectors(SETTINGS)
+
+
+def test_a_serving_process_does_not_import_river() -> None:
+    script = (
+        "import sys, seldon.assembly, odl.cli.drift, odl.drift_observer; sys.exit('river' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
+
+
+def test_retraining_needs_one_way_to_be_started() -> None:
+    text = 'name = "m"\n[model]\n[drift]\non_error = "retrain"\n'
+    with pytest.raises(Misconfigured, match="either retrain_url or retrain_command"):
+        parse_config(text)
+    assert parse_config(text + 'retrain_url = "http://x/"').drift.on_error == "retrain"
