@@ -84,7 +84,8 @@ cluster: install ## what k8s/overlays/plain runs, as processes with addresses of
 
 apiserver: ## build a Kubernetes API server from its source into .odl/apiserver (Go 1.22; some minutes), for tests
 	@mkdir -p .odl/apiserver
-	@cd tests/k8s/apiserver && CGO_ENABLED=0 go build -mod=readonly -trimpath -ldflags "-s -w" \
+	@cd tests/k8s/apiserver && CGO_ENABLED=0 go build -mod=readonly -trimpath -ldflags "-s -w \
+		-X k8s.io/component-base/version.gitVersion=$$(go list -m -f '{{.Version}}' k8s.io/kubernetes)" \
 		-o ../../../.odl/apiserver/kube-apiserver k8s.io/kubernetes/cmd/kube-apiserver
 	@.odl/apiserver/kube-apiserver --version
 
