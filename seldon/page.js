@@ -17,6 +17,7 @@ let points = [], charts = [], model = null, spokenAt = 0, source = null;
 const tiles = new Map();
 
 function listen() {
+  source?.close();
   source = new EventSource("events");
   source.addEventListener("hello", event => begin(JSON.parse(event.data)));
   source.addEventListener("now", event => show(JSON.parse(event.data)));
@@ -214,4 +215,8 @@ function speak(now) {
   find("summary").textContent = `${words.join(", ")}.`;
 }
 
+// A browser opens six connections to a server: a page that nobody sees must not keep one.
+document.addEventListener("visibilitychange", () => (document.hidden ? source.close() : listen()));
+window.addEventListener("pagehide", () => source.close());
+window.addEventListener("pageshow", event => { if (event.persisted) listen(); });
 listen();

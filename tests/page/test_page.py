@@ -7,11 +7,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import redis
 from conftest import HOSTILE_FIELD, HOSTILE_LABEL, Replica
 from visitor import Visitor
 
 from hedge_model import HedgeLearner, ModelSpec
 from hedge_model.portable import export
+from odl.drift import Drift, DriftRecord
+from odl.drift_store import RedisDrifts
 from seldon.access import token_digest
 
 
@@ -91,6 +94,24 @@ def test_the_form_predicts_and_teaches(visitor: Visitor, replica: Replica) -> No
     visitor.wait(lambda: "has its feedback already" in visitor.text("#receipt"))
     visitor.wait(lambda: shown(visitor) == version + 1)
     assert "rest:page" in visitor.text("#recent tr:first-child")
+    assert visitor.complaints() == []
+
+
+def test_a_drift_is_marked_on_every_chart(
+    visitor: Visitor, replica: Replica, redis_client: redis.Redis
+) -> None:
+    version = replica.feed(10)
+    visit(visitor, replica, version)
+    found = Drift(
+        version=version + 5, field=HOSTILE_FIELD, series="value", detector="adwin", before=0.1, after=0.6
+    )
+    RedisDrifts(redis_client, "page").save(DriftRecord(drifts=(found,)))
+    replica.feed(20)
+    marks = "return document.querySelectorAll('.plot line.mark').length"
+    visitor.wait(lambda: visitor.ask(marks) == 3)
+    visitor.wait(lambda: f"at version {version + 5} by 0.50 (adwin)" in visitor.text("#drifts"))
+    assert f"drift of {HOSTILE_FIELD}" in visitor.text("#weights .marked")
+    assert visitor.ask("return window.hit === undefined")
     assert visitor.complaints() == []
 
 

@@ -8,7 +8,6 @@ from typing import Any, TypeVar
 from selenium.webdriver import Chrome
 from selenium.webdriver.chrome.options import Options
 from selenium.webdriver.chrome.service import Service
-from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
 SECONDS_MAX = 60.0  # a busy machine
@@ -62,11 +61,8 @@ class Visitor:
         return str(self.ask(f"return document.querySelector({json.dumps(css)})?.textContent ?? ''"))
 
     def click(self, css: str) -> None:
-        """Click it where it is."""
-        element = self.driver.find_element(By.CSS_SELECTOR, css)
-        self.ask("document.querySelector('#events').scrollLeft = 0")
-        self.driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", element)
-        element.click()
+        """Press it, wherever it is: the page moves while events flow, and a pointer would miss."""
+        self.ask(f"document.querySelector({json.dumps(css)}).click()")
 
     def tile(self, name: str) -> str:
         """The number under a name."""
