@@ -49,6 +49,7 @@ class Slot:
 
     offset: int  # in float32 numbers, a multiple of 16
     shape: Shape
+    size: int  # numbers in the array
 
 
 class Arrays(ABC):
@@ -64,26 +65,26 @@ class Arrays(ABC):
         """Name -> place in the buffer."""
         slots, offset = {}, 0
         for name, shape in self.shapes.items():
-            slots[name] = Slot(offset, shape)
+            slots[name] = Slot(offset, shape, prod(shape))
             offset += padded(prod(shape))
         return slots
 
-    @property
+    @cached_property
     def size(self) -> int:
         """Length of the buffer in float32 numbers."""
         last = list(self.slots.values())[-1]
-        return last.offset + padded(prod(last.shape))
+        return last.offset + padded(last.size)
 
-    def allocate(self) -> Floats:
-        """A zeroed buffer that starts at a cache line."""
-        raw = np.zeros(self.size + LANES, np.float32)
+    def allocate(self, zeroed: bool = True) -> Floats:
+        """A buffer that starts at a cache line."""
+        raw = (np.zeros if zeroed else np.empty)(self.size + LANES, np.float32)
         skip = (-raw.ctypes.data % CACHE_LINE_BYTES) // raw.itemsize
         return raw[skip : skip + self.size]
 
     def views(self, buffer: Floats) -> dict[str, Floats]:
         """Name -> array over the buffer's own memory."""
         return {
-            name: buffer[slot.offset : slot.offset + prod(slot.shape)].reshape(slot.shape)
+            name: buffer[slot.offset : slot.offset + slot.size].reshape(slot.shape)
             for name, slot in self.slots.items()
         }
 

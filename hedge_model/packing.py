@@ -13,12 +13,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hedge_model.kernel.checksum import checksum
+from hedge_model.kernel.checksum import checksum, copied
 from hedge_model.spec import ModelSpec
 from hedge_model.state import State
 
 MAGIC = b"ODLHEDGE"
 FORMAT = 1
+_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _PREFIX = struct.Struct("<8sQQQ")  # magic, checksums of header and of arrays, length of the header
 
 
@@ -38,13 +39,13 @@ def pack(state: State, kernel_revision: int, categories: Iterable[str], numbers:
         "categories": list(categories),
         "learned_rows": int(learned.size),
     }
-    text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
+    text = _json(header).encode("utf-8", "surrogatepass")
     text += b" " * (-(len(text) + _PREFIX.size) % 8)
     arrays: list[npt.NDArray[Any]] = [state.weights, state.memory, state.moments]
     if learned.size:
         arrays += [learned, state.table[learned] if state.layout.hidden_layers else state.table[:0]]
         arrays.append(state.table0[learned])
-    prefix = _PREFIX.pack(MAGIC, checksum(text), _checksum_of(arrays), len(text))
+    prefix = _PREFIX.pack(MAGIC, checksum(text), _together([checksum(array) for array in arrays]), len(text))
     return b"".join([prefix, text, *(array.data for array in arrays)])
 
 
@@ -65,17 +66,18 @@ def unpack(data: bytes, kernel_revision: int) -> tuple[State, dict[str, Any]]:
         )
     spec = _spec_of(header["spec"])
     categories = len(header["categories"])
-    state = State(spec, header["field_rows"], header["columns"], header["classes"], categories)
+    state = State(spec, header["field_rows"], header["columns"], header["classes"], categories, zeroed=False)
     state.version, state.updates_not_finite = header["version"], header["updates_not_finite"]
     arrays: list[npt.NDArray[Any]] = [state.weights, state.memory, state.moments]
     arrays += _empty_rows(state, header["learned_rows"])
     expected = at + sum(array.nbytes for array in arrays)
     if expected != len(data):
         raise ValueError(f"damaged learner: expected {expected} bytes, received {len(data)}")
+    checksums = []
     for array in arrays:
-        array.reshape(-1)[:] = np.frombuffer(data, array.dtype, array.size, at)
+        checksums.append(copied(data, at, array))
         at += array.nbytes
-    if _checksum_of(arrays) != of_arrays:
+    if _together(checksums) != of_arrays:
         raise ValueError(f"damaged learner: the arrays in its {len(data)} bytes do not have their checksum")
     if len(arrays) > 3:
         state.restore_rows(*arrays[3:])
@@ -93,8 +95,8 @@ def digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def _checksum_of(arrays: list[npt.NDArray[Any]]) -> int:
-    return checksum(np.array([checksum(array) for array in arrays], np.uint64))
+def _together(checksums: list[int]) -> int:
+    return checksum(np.array(checksums, np.uint64))
 
 
 def _empty_rows(state: State, count: int) -> list[npt.NDArray[Any]]:

@@ -33,6 +33,7 @@ from hedge_model.layout import LANES, Floats, Layout, Memory, padded
 from hedge_model.spec import CROSSES_MAX, FIELDS_MAX, ModelSpec
 
 RAMP_INPUTS_MAX = 1_200  # no ramps where they would be more than this: many fields need them least
+NO_ROWS: npt.NDArray[np.int64] = np.zeros(0, np.int64)
 LEARNED = 2  # in `touched`: the row differs from its initial weights
 CATEGORY_INPUTS = 16  # categories of an event, as far as initial weights go, where fields are not declared
 
@@ -58,8 +59,10 @@ class State:
         columns: int,
         classes: Sequence[str],
         categories: int,
+        zeroed: bool = True,
     ) -> None:
-        """Arrays of this shape, to be filled; `of` makes the state of version 0."""
+        """Arrays of this shape, to be filled; `of` makes the state of version 0. What is not zeroed holds
+        anything."""
         self.spec = spec
         self.version = 0
         self.updates_not_finite = 0
@@ -69,13 +72,14 @@ class State:
         self.ramped = sum(row[1] >= 0 for row in field_rows)  # fields that have ramps
         outputs = 1 if spec.task == "regression" else len(self.classes)
         self.layout = _layout(spec.hidden_layers, spec.width, columns, outputs)
-        self.weights = self.layout.allocate()
+        self.weights = self.layout.allocate(zeroed)
         self.views = self.layout.views(self.weights)
         self.memory_layout = self._memory_layout()
-        self.memory = self.memory_layout.allocate()
+        self.memory = self.memory_layout.allocate(zeroed)
         self.moments = np.zeros(HEAD_NUMBERS + len(field_rows) * FIELD_NUMBERS + self.ramped * RAMP_NUMBERS)
-        self.table: Floats = np.zeros((0, self.row_sizes.stride), np.float32)
-        self.table0: Floats = np.zeros((0, self.row_sizes.stride0), np.float32)
+        sizes = self.row_sizes
+        self.table: Floats = np.zeros((0, sizes.stride), np.float32)
+        self.table0: Floats = np.zeros((0, sizes.stride0), np.float32)
         self.touched: npt.NDArray[np.uint8] = np.zeros(0, np.uint8)
         self._replan()
 
@@ -133,7 +137,7 @@ class State:
 
     def learned_rows(self) -> npt.NDArray[np.int64]:
         """Category rows that differ from their initial weights, ascending."""
-        return np.flatnonzero(self.touched == LEARNED)
+        return np.flatnonzero(self.touched == LEARNED) if self.touched.size else NO_ROWS
 
     def restore_rows(self, rows: npt.NDArray[np.int64], table: Floats, table0: Floats) -> None:
         """Take over stored category rows."""
@@ -277,9 +281,8 @@ class State:
         self.plan, self.plan_array = _plan(
             self.spec, self.layout, self.memory_layout, fields, ramped, self.row_sizes
         )
-        self.fields = np.full((max(len(self.field_rows), 1), 4), -1, np.int64)
-        for field, row in enumerate(self.field_rows):
-            self.fields[field] = [*row, field]
+        field_rows = [(*row, field) for field, row in enumerate(self.field_rows)]
+        self.fields = np.array(field_rows or [(-1, -1, -1, -1)], np.int64)
         self.work = np.zeros(self.plan.work_size + 16, np.float32)
         if self.spec.ramps:
             knots = RAMPS_FROM + np.arange(self.spec.ramps) * (RAMPS_TO - RAMPS_FROM) / self.spec.ramps

@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+from functools import lru_cache
 
 import numpy as np
 
@@ -61,6 +62,7 @@ GOLDEN_RATIO = 0x9E3779B97F4A7C15  # 2**64 / φ: steps of the counter
 MIX_1, MIX_2 = 0xBF58476D1CE4E5B9, 0x94D049BB133111EB  # SplitMix64 (Steele et al., 2014)
 
 
+@lru_cache(maxsize=256)
 def key_of(seed: int, array: int, index: int = 0) -> np.uint64:
     """Hash key of the `index`-th array of a kind."""
     digest = hashlib.blake2b(f"{seed} {array} {index}".encode(), digest_size=8).digest()
