@@ -104,10 +104,16 @@ class Encoder:
         """Fill `values`, `present` and `rows`; True if `x` has fields that are not known yet, which are left
         out of `values`. Raises `ValueError` for what the spec does not allow."""
         values, slots, categories = self.values, self.slots, self.categories
+        try:
+            items = x.items()
+        except AttributeError:
+            raise ValueError(
+                f"expected features as a mapping from names to values, received {type(x).__name__}"
+            ) from None
         values[:] = self._blank
         present = 0
         others = False  # something that is neither a plain number of a known field nor a known category
-        for name, value in x.items():
+        for name, value in items:
             kind = type(value)
             if kind is float or kind is int:
                 slot = slots.get(name)

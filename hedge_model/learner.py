@@ -28,7 +28,7 @@ from hedge_model.fold import Fold
 from hedge_model.kernel.fold import BOTH, LEARN, PREDICT, REVISION
 from hedge_model.layout import Floats, fill, unpadded
 from hedge_model.packing import digest, pack, unpack
-from hedge_model.spec import Label, ModelSpec
+from hedge_model.spec import FieldKind, Label, ModelSpec
 from hedge_model.stream import check_rows
 
 Prediction: TypeAlias = dict[str, float] | float
@@ -39,6 +39,8 @@ class HedgeLearner:
     """A deterministic fold over events. Not safe for use by two threads at once."""
 
     def __init__(self, spec: ModelSpec | None = None) -> None:
+        if not isinstance(spec, ModelSpec | None):
+            raise ValueError(f"expected a ModelSpec, received {type(spec).__name__}; see ModelSpec.from_dict")
         self.spec = spec or ModelSpec()
         self._bind(Fold.of(self.spec))
 
@@ -63,6 +65,12 @@ class HedgeLearner:
     def classes(self) -> tuple[str, ...]:
         """Class names in output order, as far as they are known."""
         return tuple(self._state.classes)
+
+    @property
+    def fields(self) -> dict[str, FieldKind]:
+        """Name -> "number" or "category" of the fields known so far; a name seen with both is a number."""
+        kinds: dict[str, FieldKind] = dict.fromkeys(self._fold.encoder.categories, "category")
+        return {**kinds, **dict.fromkeys(self._fold.encoder.slots, "number")}
 
     @property
     def updates_not_finite(self) -> int:

@@ -254,3 +254,23 @@ def test_a_regression_on_any_scale_stays_finite(stream: list[tuple[float, float]
         predicted = learner.prequential_one({"f": f}, y)
         assert isinstance(predicted, float)
         assert math.isfinite(predicted)
+
+
+@pytest.mark.parametrize("x", [[1.0], None, "a"])
+def test_features_that_are_no_mapping_are_refused(x: object) -> None:
+    learner = HedgeLearner(ModelSpec(hidden_layers=1, width=8))
+    with pytest.raises(ValueError, match="expected features as a mapping"):
+        learner.learn_one(x, "yes")  # type: ignore[arg-type]  # what a user may try
+    assert learner.version == 0
+
+
+def test_a_learner_of_anything_but_a_spec_is_refused() -> None:
+    with pytest.raises(ValueError, match="expected a ModelSpec, received str"):
+        HedgeLearner("binary")  # type: ignore[arg-type]  # what a user may try
+
+
+def test_a_learner_tells_the_fields_it_knows() -> None:
+    learner = HedgeLearner(ModelSpec(hidden_layers=1, width=8))
+    learner.learn_one({"age": 31, "city": "Rome", "open": True}, "yes")
+    learner = HedgeLearner.from_bytes(learner.to_bytes())
+    assert learner.fields == {"age": "number", "city": "category", "open": "category"}
