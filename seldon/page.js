@@ -183,6 +183,7 @@ function showReplicas(now) {
     ? "Replicas of one version have different digests: one of them is wrong."
     : `Same version, same bits. The log ends at version ${known(head) ? whole(head) : "–"}.`);
   find("replicas-lead").classList.toggle("failed", differ || Boolean(now.fleet.error));
+  if (find("replicas").contains(document.activeElement)) return; // whoever is on a link stays there
   find("replicas").replaceChildren(...now.fleet.replicas.map(each => {
     const here = each.id === now.replica.replica_id;
     const name = element("td", { class: here ? "here" : "" }, each.id, ...(here ? [element("span", { class: "badge" }, "this one")] : []));

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from conftest import Replica
+from selenium.webdriver import ActionChains
 from selenium.webdriver.common.by import By
 from test_page import visit
 from visitor import Visitor
@@ -81,7 +82,7 @@ def test_the_keyboard_reaches_everything_and_shows_where_it_is(visitor: Visitor)
     reached: list[str] = []
     visitor.ask("document.querySelector('.skip').focus()")
     for _ in range(60):
-        visitor.driver.switch_to.active_element.send_keys("\t")
+        ActionChains(visitor.driver).send_keys("\t").perform()
         at: dict[str, Any] = visitor.ask(
             "const e = document.activeElement, s = getComputedStyle(e);"
             "return {id: e.id || e.getAttribute('aria-labelledby') || e.ariaLabel || e.textContent,"
