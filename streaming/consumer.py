@@ -111,7 +111,7 @@ class FeedbackConsumer:
         except KafkaException as error:
             raise Misconfigured(f"Kafka settings were refused: {error.args[0].str()}") from error
         try:
-            with closing(self._consumer):  # which may still call `_on_assign`
+            with closing(self._consumer):  # which may still call `_on_assign` and `_on_revoke`
                 self._patience.until_done("topic", self._positions.identify)
                 self._consumer.subscribe(
                     [self._name],
@@ -271,10 +271,13 @@ class FeedbackConsumer:
     # What Kafka tells
 
     def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        starts = [
-            TopicPartition(self._name, assigned.partition, self._place(assigned.partition).offset)
-            for assigned in partitions
-        ]
+        try:
+            starts = [
+                TopicPartition(self._name, assigned.partition, self._place(assigned.partition).offset)
+                for assigned in partitions
+            ]
+        except Stopped:
+            starts = partitions  # they are given back at once; librdkafka waits for ever if none were taken
         consumer.incremental_assign(starts)
 
     def _on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
