@@ -12,7 +12,6 @@ the dead-letter topic, and tombstones (messages without a value), which mean not
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import closing
 from functools import partial
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
@@ -91,6 +90,7 @@ class FeedbackConsumer:
         }
         self._tally = Tally()
         self._places: dict[int, Standing] = {}  # partition -> place, of the partitions assigned now
+        self._was_assigning = False  # whether `stop` came in the middle of an assignment
         self._checked_at = 0.0  # when the topic's identity was last asked for
 
     def stats(self) -> ConsumerStats:
@@ -111,18 +111,19 @@ class FeedbackConsumer:
         except KafkaException as error:
             raise Misconfigured(f"Kafka settings were refused: {error.args[0].str()}") from error
         try:
-            with closing(self._consumer):  # which may still call `_on_assign` and `_on_revoke`
-                self._patience.until_done("topic", self._positions.identify)
-                self._consumer.subscribe(
-                    [self._name],
-                    on_assign=self._on_assign,
-                    on_revoke=self._on_revoke,
-                    on_lost=self._on_revoke,
-                )
-                while not self._patience.is_stopped:
-                    self._turn()
+            self._patience.until_done("topic", self._positions.identify)
+            self._consumer.subscribe(
+                [self._name], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_revoke
+            )
+            while not self._patience.is_stopped:
+                self._turn()
         except Stopped:
             logger.debug("stopped while waiting")
+        finally:
+            # To close in the middle of an assignment can hang in librdkafka: then the group learns from the
+            # session's end that this member has left. Nothing hangs on it, since positions live in the log.
+            if not self._was_assigning:
+                self._consumer.close()
 
     # Reading
 
@@ -277,7 +278,8 @@ class FeedbackConsumer:
                 for assigned in partitions
             ]
         except Stopped:
-            starts = partitions  # they are given back at once; librdkafka waits for ever if none were taken
+            self._was_assigning = True
+            starts = partitions
         consumer.incremental_assign(starts)
 
     def _on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
