@@ -26,8 +26,8 @@ from odl.log import Append, Appended, Head, next_chain
 from odl.mailbox import Predict
 from odl.memory import MemoryLock, MemorySnapshots
 from odl.snapshots import Snapshot
-from streaming.consumer import _Step
 from streaming.source import Positions, Start
+from streaming.steps import Step
 
 
 class NoPrev(Server):
@@ -79,7 +79,7 @@ class AnyHistory(MemorySnapshots):
 class PassesFirst(SimulatedConsumer):
     """Moves the position before the dead letter is stored."""
 
-    def _store(self, steps: Sequence[_Step]) -> None:
+    def _store(self, steps: Sequence[Step]) -> None:
         self._append(steps)
         letters = [step.letter for step in steps if step.letter is not None]
         if letters:
