@@ -35,22 +35,22 @@ class Replica:
     def __init__(self, server: Running) -> None:
         self.server = server
         self.url = server.url
-        self._sent = 0
+        self.sent = 0
 
     def feed(self, count: int) -> int:
         """Teach so many events; the version after them."""
         version = 0
         for _ in range(count):
-            usage = self._sent % 20
+            usage = self.sent % 20
             x = {"usage": usage, "plan": "basic", HOSTILE_FIELD: "<b>bold</b>"}
             truth = HOSTILE_LABEL if usage < 5 else "stays"
             message = {
-                "request": {"jsonData": x, "meta": {"puid": f"event-{self._sent}"}},
+                "request": {"jsonData": x, "meta": {"puid": f"event-{self.sent}"}},
                 "truth": {"strData": truth},
             }
             answer = httpx.post(f"{self.url}/api/v1.0/feedback", json=message, timeout=60)
             version = answer.raise_for_status().json()["meta"]["tags"]["version"]
-            self._sent += 1
+            self.sent += 1
         return version
 
     def status(self) -> dict[str, Any]:

@@ -236,8 +236,10 @@ def test_a_topic_that_is_not_there_yet_is_waited_for(stream, wait_for_counts):
     running = stream.start()
     wait_for_counts(running, retries=1)
     stream.broker.create_topic(stream.topic, 1)
-    stream.produce(0, 5)
+    ids = stream.produce(0, 5)
     stream.wait_for_version(5)
+    assert stream.log.ids() == ids
+    assert running.error is None
 
 
 def test_two_consumers_of_a_group_share_and_hand_over_partitions(new_stream):
