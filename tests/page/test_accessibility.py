@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from conftest import Replica
 from selenium.webdriver import ActionChains
 from selenium.webdriver.common.by import By
 from test_page import visit
 from visitor import Visitor
+from watched_replica import Replica
 
 CONTRAST_MIN = 4.5  # WCAG 2.1, level AA
 # Every visible text with its colour and that of what is behind it; charts paint on their card.

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 import redis
-from conftest import HOSTILE_FIELD, HOSTILE_LABEL, Replica
 from visitor import Visitor
+from watched_replica import HOSTILE_FIELD, HOSTILE_LABEL, Replica
 
 from hedge_model import HedgeLearner, ModelSpec
 from hedge_model.portable import export

@@ -16,8 +16,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from conftest import HOSTILE_LABEL, MODEL, Replica
 from rich.console import Console
+from watched_replica import HOSTILE_LABEL, MODEL, Replica
 
 from odl.cli.screen import draw, plain
 
