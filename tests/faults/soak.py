@@ -18,11 +18,11 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent / "odl")]
 
-from fire.scorecard import ROWS, play
-from rich.console import Console
-from rich.table import Table
+from fire.scorecard import ROWS, play  # noqa: E402 - importable from here on
+from rich.console import Console  # noqa: E402
+from rich.table import Table  # noqa: E402
 
 BUILD = Path(__file__).parent.parent.parent / "build" / "soak"
 

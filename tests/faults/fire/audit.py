@@ -3,7 +3,9 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from fire.cluster import Cluster, Process, wait_until
+from fire.cluster import Cluster
+from fire.process import Process
+from fire.waiting import wait_until
 
 SHOWN_MAX = 5
 

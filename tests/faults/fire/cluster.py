@@ -2,12 +2,7 @@
 
 import ctypes
 import json
-import os
-import re
 import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -17,8 +12,9 @@ from typing import Any, Self
 from apache_kafka import ApacheKafka
 
 from fire.client import Rest
+from fire.process import Process
 from fire.redis_server import RedisServer
-from odl.cli.demo.processes import Child
+from fire.waiting import wait_until
 from odl.errors import LogMissing
 from odl.event import Event, decode
 from odl.log import Entry
@@ -28,7 +24,6 @@ from streaming.embedded_broker import EmbeddedBroker
 NAME = "fire"
 TOPIC = f"{NAME}-feedback"
 DEAD_TOPIC = f"{TOPIC}-dead-letters"
-DEADLINE_S = 120.0  # generous: only a broken promise waits this long
 # As small as a network gets: what is under fire is the log.
 MODEL = """name = "fire"
 [model]
@@ -48,14 +43,6 @@ deadline_s = %(deadline_s)g
 """
 
 
-def wait_until(condition: Callable[[], object], what: str, deadline_s: float = DEADLINE_S) -> None:
-    """Poll until `condition` holds."""
-    deadline = time.monotonic() + deadline_s
-    while not condition():
-        assert time.monotonic() < deadline, f"waited {deadline_s:.0f} s in vain until {what}"
-        time.sleep(0.02)
-
-
 class Broker(EmbeddedBroker):
     """The embedded broker, which can be away for a while."""
 
@@ -64,55 +51,6 @@ class Broker(EmbeddedBroker):
 
     def set_up(self) -> None:
         assert self._library.rd_kafka_mock_broker_set_up(ctypes.c_void_p(self._cluster), 1) == 0
-
-
-class Process(Child):
-    """One `odl` command that is treated badly."""
-
-    def kill(self) -> bool:
-        """kill -9; whether it was running."""
-        if self._process.poll() is not None:
-            return False
-        self._process.kill()
-        self._process.wait()
-        return True
-
-    def pause(self) -> None:
-        """SIGSTOP, and wait until it has stopped."""
-        os.kill(self.pid, signal.SIGSTOP)
-        wait_until(self._is_stopped, f"{self.name} has stopped")
-
-    def _is_stopped(self) -> bool:
-        return Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
-
-    def resume(self) -> None:
-        os.kill(self.pid, signal.SIGCONT)
-
-    def stop(self) -> None:
-        if self._process.poll() is None:
-            self.resume()
-        super().stop()
-
-    @property
-    def url(self) -> str:
-        """Where a replica serves; empty as long as it does not."""
-        if not self._url:
-            found = re.search(r" at (http://\S+)\n", self.log_path.read_text(errors="replace"))
-            self._url = found[1] if found else ""
-        return self._url
-
-    _url = ""
-
-    def has_ended(self) -> bool:
-        return self._process.poll() is not None
-
-    @property
-    def exit_code(self) -> int | None:
-        return self._process.poll()
-
-    def said(self) -> str:
-        """What it has printed."""
-        return self.log_path.read_text(errors="replace")
 
 
 class Cluster:
@@ -125,15 +63,19 @@ class Cluster:
         *,
         kafka: str = "embedded",
         partitions: int = 3,
+        cold: bool = False,
         **settings: Any,
     ) -> None:
-        """`product`: valkey or redis; `kafka`: embedded or apache; `settings`: of the model files."""
+        """`product`: valkey or redis; `kafka`: embedded or apache; `cold`: every command in an interpreter
+        of its own; `settings`: of the model files."""
         directory.mkdir(parents=True, exist_ok=True)
         self.directory = directory
         self.partitions = partitions
+        self.cold = cold
         self._model = {"policy": "refuse", "snapshot_every": 10_000, "deadline_s": 2.0, "log": "", **settings}
         self._parts = ExitStack()
         self._count = 0
+        self._processes: list[Process] = []
         self.rest = Rest()
         self._parts.callback(self.rest.close)
         self.replicas: list[Process] = []
@@ -155,6 +97,10 @@ class Cluster:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        for process in self._processes:  # all at once; then each is waited for
+            process.ask_to_stop()
+        for process in self._processes:
+            process.stop()
         self._parts.close()
 
     def model_file(self, **settings: Any) -> Path:
@@ -167,8 +113,9 @@ class Cluster:
     def start(self, name: str, *arguments: str) -> Process:
         """One `odl` command, ended with the cluster."""
         self._count += 1
-        process = Process(name, list(arguments), self.directory / f"{self._count:03d}-{name}.log")
-        self._parts.callback(process.stop)
+        log_path = self.directory / f"{self._count:03d}-{name}.log"
+        process = Process(name, list(arguments), log_path, cold=self.cold)
+        self._processes.append(process)
         return process
 
     def start_replica(self, *, redis_url: str = "", with_kafka: bool = False, **settings: Any) -> Process:
@@ -233,9 +180,9 @@ class Cluster:
 
     def replay(self) -> dict[str, Any]:
         """What `odl replay` says."""
-        command = [sys.executable, "-m", "odl", "replay", "--json", "--redis", self.redis.url]
-        command += ["--model", str(self.model_file())]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=DEADLINE_S)
-        assert done.returncode == 0, done.stderr
-        found: dict[str, Any] = json.loads(done.stdout)
+        arguments = ["--json", "--redis", self.redis.url, "--model", str(self.model_file())]
+        replay = self.start("replay", "replay", *arguments)
+        wait_until(replay.has_ended, "the log is folded offline")
+        assert replay.exit_code == 0, replay.said()
+        found: dict[str, Any] = json.loads(replay.said())
         return found

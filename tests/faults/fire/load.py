@@ -11,8 +11,10 @@ from typing import Self
 from confluent_kafka import KafkaError, Message, Producer
 
 from fire.client import Reply, Rest
-from fire.cluster import DEADLINE_S, TOPIC, Process
+from fire.cluster import TOPIC
 from fire.counter import Operation
+from fire.process import Process
+from fire.waiting import DEADLINE_S
 from odl.event import Event
 from streaming.message import encode_value
 

@@ -8,9 +8,10 @@ from pathlib import Path
 from apache_kafka import ApacheKafka
 
 from fire.audit import audit
-from fire.cluster import Cluster, wait_until
+from fire.cluster import Cluster
 from fire.counter import check
 from fire.load import Caller, KafkaSender
+from fire.waiting import wait_until
 
 VICTIMS = ("replica", "consumer", "redis")
 EVENTS_BETWEEN = (5, 150)  # learned between two kills, so that each meets work under way

@@ -10,8 +10,10 @@ from pathlib import Path
 import psutil
 
 from fire.audit import audit
-from fire.cluster import Cluster, Process, wait_until
+from fire.cluster import Cluster
 from fire.load import Caller, KafkaSender
+from fire.process import Process
+from fire.waiting import wait_until
 
 CALLERS = 4
 KAFKA_PER_SECOND = 200

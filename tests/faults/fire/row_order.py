@@ -8,10 +8,12 @@ from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path
 
-from fire.cluster import Cluster, wait_until
+from redis_proxy import RedisProxy
+
+from fire.cluster import Cluster
 from fire.counter import Operation, check
 from fire.load import Caller
-from fire.proxy import FlakyProxy
+from fire.waiting import wait_until
 
 REPLICAS = 3
 CALLERS = 6
@@ -51,7 +53,7 @@ def planted_stale_answers(seed: int, directory: Path) -> Counter[str]:
     the other goes on learning."""
     landed: Counter[str] = Counter()
     with Cluster(directory, policy="stale") as cluster, ExitStack() as parts:
-        proxy = parts.enter_context(FlakyProxy(cluster.redis.port))
+        proxy = parts.enter_context(RedisProxy(cluster.redis.port))
         cluster.start_replicas(1)
         cluster.replicas.append(cluster.start_replica(redis_url=proxy.url))
         cluster.wait_for_replicas()

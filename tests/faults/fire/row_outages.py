@@ -6,12 +6,14 @@ from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path
 
+from redis_proxy import RedisProxy
+
 from fire.audit import audit
 from fire.client import Rest
-from fire.cluster import Broker, Cluster, wait_until
+from fire.cluster import Broker, Cluster
 from fire.counter import check
 from fire.load import Caller, KafkaSender
-from fire.proxy import FlakyProxy
+from fire.waiting import wait_until
 
 SHARE = 0.05  # of the replies are dropped, and as many delayed
 
@@ -20,7 +22,7 @@ def lost_replies(seed: int, directory: Path, *, events: int = 1_500) -> Counter[
     """R9: every process reaches Redis through a proxy that drops or delays one reply in ten."""
     with Cluster(directory) as cluster, ExitStack() as parts:
         proxies = [
-            parts.enter_context(FlakyProxy(cluster.redis.port, seed * 10 + number)) for number in range(3)
+            parts.enter_context(RedisProxy(cluster.redis.port, seed * 10 + number)) for number in range(3)
         ]
         cluster.start_consumer(proxies[2].url)
         cluster.replicas += [cluster.start_replica(redis_url=proxy.url) for proxy in proxies[:2]]

@@ -5,10 +5,12 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+from redis_proxy import RedisProxy
+
 from fire.audit import audit
-from fire.cluster import NAME, Cluster, wait_until
+from fire.cluster import NAME, Cluster
 from fire.load import KafkaSender
-from fire.proxy import FlakyProxy
+from fire.waiting import wait_until
 from hedge_model import HedgeLearner, ModelSpec
 from odl.config import load_config
 from odl.redis_keys import RedisKeys
@@ -121,7 +123,7 @@ def _pause_at(step: str, cluster: Cluster, chance: random.Random, landed: Counte
     """One holder and one step; the events that were sent meanwhile."""
     client = cluster.redis.client
     store, lock = RedisSnapshots(client, NAME), RedisLock(client, NAME)
-    with FlakyProxy(cluster.redis.port) as proxy:
+    with RedisProxy(cluster.redis.port) as proxy:
         holder = cluster.start_replica(redis_url=proxy.url)
         wait_until(lambda: holder.url or holder.check(), "it serves")
         proxy.hold_at = STEPS[step]

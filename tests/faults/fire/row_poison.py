@@ -9,7 +9,8 @@ from confluent_kafka import Producer
 
 from fire.audit import audit
 from fire.client import Rest
-from fire.cluster import DEAD_TOPIC, DEADLINE_S, TOPIC, Cluster
+from fire.cluster import DEAD_TOPIC, TOPIC, Cluster
+from fire.waiting import DEADLINE_S
 from odl.event import Event
 from streaming.dead_letters import DeadLetter, read_dead_letters
 from streaming.message import VALUE_BYTES_MAX, encode_value

@@ -7,8 +7,9 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from fire.audit import audit, settle
-from fire.cluster import Cluster, wait_until
+from fire.cluster import Cluster
 from fire.load import Caller, KafkaSender
+from fire.waiting import wait_until
 from odl.log import Head
 
 KINDS = ("cut", "older", "flushed")

@@ -6,8 +6,9 @@ from collections import Counter
 from pathlib import Path
 
 from fire.audit import audit
-from fire.cluster import Cluster, wait_until
+from fire.cluster import Cluster
 from fire.load import KafkaSender
+from fire.waiting import wait_until
 
 
 def cold_starts(seed: int, directory: Path, *, count: int = 5, events: int = 2_000) -> Counter[str]:
