@@ -62,8 +62,9 @@ _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
 }
 
 
-def _load() -> ctypes.CDLL:
-    # The library is bundled with confluent_kafka; symbols are found through the extension that links it.
+def load_library() -> ctypes.CDLL:
+    """librdkafka, as confluent_kafka bundles it."""
+    # Symbols are found through the extension that links it.
     library = ctypes.CDLL(cimpl.__file__)
     for name, (result, arguments) in _SIGNATURES.items():
         function = getattr(library, name)
@@ -79,7 +80,7 @@ class EmbeddedBroker:
     """
 
     def __init__(self, topics: Mapping[str, int] | None = None) -> None:
-        self._library = _load()
+        self._library = load_library()
         error = ctypes.create_string_buffer(512)
         settings = self._library.rd_kafka_conf_new()
         self._library.rd_kafka_conf_set(settings, b"log_level", _QUIET, error, len(error))

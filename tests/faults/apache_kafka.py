@@ -16,12 +16,13 @@ import tempfile
 import threading
 import time
 import uuid
+from collections.abc import Collection
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from confluent_kafka import KafkaException, TopicCollection, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, NewTopic
 
 KAFKA_VERSION = "4.1.0"  # the newest that a Java 17 runs
 HOME = Path(__file__).parent.parent.parent / ".odl" / "kafka"
@@ -57,7 +58,7 @@ SETTINGS = """process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:{controller}
 listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}
-advertised.listeners=PLAINTEXT://127.0.0.1:{port}
+advertised.listeners=PLAINTEXT://127.0.0.1:{advertised}
 controller.listener.names=CONTROLLER
 listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT
 inter.broker.listener.name=PLAINTEXT
@@ -111,15 +112,21 @@ class ApacheKafka:
     A stopped broker may be `start`ed again: same address, same data.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, port: int | None = None, advertised: int | None = None) -> None:
+        """`port`: to listen at, else a free one; `advertised`: where clients are to find it instead."""
         self._directory = directory
         directory.mkdir(parents=True, exist_ok=True)
         self._settings = directory / "server.properties"
         self.log_path = directory / "kafka.log"
-        port, controller = _free_ports(2)
-        self.bootstrap = f"127.0.0.1:{port}"
+        *free, controller = free_ports(1 if port else 2)
+        port = port or free[0]
+        self.bootstrap = f"127.0.0.1:{advertised or port}"
         text = SETTINGS.format(
-            port=port, controller=controller, data=directory / "data", partitions=PARTITIONS
+            port=port,
+            advertised=advertised or port,
+            controller=controller,
+            data=directory / "data",
+            partitions=PARTITIONS,
         )
         self._settings.write_text(text)
         # One in 64 would begin with a dash, which the tool takes for an option.
@@ -179,6 +186,20 @@ class ApacheKafka:
             return ""
         return str(described.topic_id)
 
+    def forget_topics(self, names: Collection[str]) -> None:
+        """Delete topics without waiting until they are gone."""
+        for deleted in self.admin.delete_topics(list(names)).values() if names else ():
+            deleted.result(REQUEST_S_MAX)
+
+    def set_topic(self, name: str, **settings: str) -> None:
+        """Change settings of a topic, with `_` for the dots of Kafka's names."""
+        entries = [
+            ConfigEntry(key.replace("_", "."), value, incremental_operation=AlterConfigOpType.SET)
+            for key, value in settings.items()
+        ]
+        topic = ConfigResource(ConfigResource.Type.TOPIC, name, incremental_configs=entries)
+        self.admin.incremental_alter_configs([topic])[topic].result(REQUEST_S_MAX)
+
     def delete_records(self, name: str, partition: int, before: int) -> None:
         """Remove the offsets below `before`, as retention does."""
         place = TopicPartition(name, partition, before)
@@ -207,7 +228,8 @@ class ApacheKafka:
         self.stop()
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
+    """Ports of 127.0.0.1 that nobody listens at."""
     probes = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
     ports = [int(probe.getsockname()[1]) for probe in probes]
     for probe in probes:

@@ -1,16 +1,22 @@
-"""A broker that can fail on command, a log that can, and helpers to run consumers to an end."""
+"""Two brokers, a log that can fail on command, and helpers to run consumers to an end."""
 
 import copy
 import ctypes
+import sys
 import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
+from pathlib import Path
 from typing import Any
 
 import pytest
 from confluent_kafka import Producer
+
+sys.path.insert(0, str(Path(__file__).parent))  # what tests of this folder share
+
+from brokers import CANNOT, Apache, Broker, Embedded, missing
 
 from odl.errors import Unavailable
 from odl.event import Event, decode
@@ -18,10 +24,16 @@ from odl.log import Append, Appended, Entry, Log
 from odl.memory import MemoryLog
 from streaming.consumer import FeedbackConsumer
 from streaming.dead_letters import DeadLetters, read_dead_letters
-from streaming.embedded_broker import EmbeddedBroker
+from streaming.embedded_broker import load_library
 from streaming.message import encode_value
 
 DEADLINE_S = 60.0  # generous: only a failing test waits this long
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line(
+        "markers", "needs(what): only brokers that can do it (tests/streaming/brokers.py)"
+    )
 
 
 def poll_until(condition: Callable[[], object], what: str) -> None:
@@ -30,50 +42,6 @@ def poll_until(condition: Callable[[], object], what: str) -> None:
     while not condition():
         assert time.monotonic() < deadline, f"waited {DEADLINE_S:.0f} s until {what}"
         time.sleep(0.01)
-
-
-class FaultyBroker(EmbeddedBroker):
-    """The embedded broker with the faults that librdkafka can inject."""
-
-    def call(self, name: str, *arguments: Any) -> None:
-        code = getattr(self._library, name)(ctypes.c_void_p(self._cluster), *arguments)
-        assert code in (0, None), f"{name}: error {code}"
-
-    def delete_topic(self, topic: str) -> None:
-        self.call("rd_kafka_mock_topic_delete", topic.encode())
-
-    def delete_records(self, topic: str, partition: int, before: int) -> None:
-        name = "rd_kafka_mock_partition_delete_records"
-        self.call(name, topic.encode(), ctypes.c_int32(partition), ctypes.c_int64(before))
-
-    def set_down(self) -> None:
-        self.call("rd_kafka_mock_broker_set_down", ctypes.c_int32(1))
-
-    def set_up(self) -> None:
-        self.call("rd_kafka_mock_broker_set_up", ctypes.c_int32(1))
-
-    def fail(self, api_key: int, errors: list[int]) -> None:
-        """Answer the next requests of this kind with these error codes."""
-        array = (ctypes.c_int * len(errors))(*errors)
-        name = "rd_kafka_mock_push_request_errors_array"
-        self.call(name, ctypes.c_int16(api_key), ctypes.c_size_t(len(errors)), array)
-
-    def produce_with_header(self, topic: str, header: bytes, value: bytes) -> None:
-        """Produce with a header name of any bytes, which Python's client cannot."""
-        library = self._library
-        library.rd_kafka_flush.argtypes = [ctypes.c_void_p, ctypes.c_int]
-        error = ctypes.create_string_buffer(512)
-        settings = library.rd_kafka_conf_new()
-        bootstrap = self.bootstrap.encode()
-        library.rd_kafka_conf_set(settings, b"bootstrap.servers", bootstrap, error, len(error))
-        client = library.rd_kafka_new(0, settings, error, len(error))
-        arguments = [1, ctypes.c_char_p(topic.encode())]  # topic
-        arguments += [7, ctypes.c_int(2)]  # copy the value
-        arguments += [4, ctypes.c_char_p(value), ctypes.c_size_t(len(value))]  # value
-        arguments += [9, ctypes.c_char_p(header), ctypes.c_char_p(b"v"), ctypes.c_ssize_t(1)]  # header
-        assert library.rd_kafka_producev(ctypes.c_void_p(client), *arguments, 0) == 0
-        assert library.rd_kafka_flush(client, 30_000) == 0
-        library.rd_kafka_destroy(client)
 
 
 class Open:
@@ -148,24 +116,54 @@ class ScriptedLog:
 class Stream:
     """A topic with its dead-letter topic, a log, and the consumers that a test starts."""
 
-    def __init__(self, broker: FaultyBroker, partitions: int, log: Log, stack: ExitStack) -> None:
+    def __init__(self, broker: Broker, partitions: int, log: Log, stack: ExitStack) -> None:
         self.broker = broker
         self.topic = f"feedback-{uuid.uuid4().hex[:8]}"
         self.dead_topic = f"{self.topic}-dead"
+        self.group = f"{self.topic}-group"
         self.partitions = partitions
         broker.create_topic(self.topic, partitions)
         broker.create_topic(self.dead_topic, 1)
         self.log = ScriptedLog(log)
-        self.dead_letters = DeadLetters(broker.bootstrap, self.dead_topic, timeout_s=5.0)
+        self.dead_letters = DeadLetters(broker.bootstrap, self.dead_topic, timeout_s=DEADLINE_S)
         self._stack = stack
         stack.callback(self.dead_letters.close)
+        self._connect()
+
+    def _connect(self) -> None:
+        settings = {"bootstrap.servers": self.broker.bootstrap, "log_level": 0}
         self._producer = Producer(
-            {"bootstrap.servers": broker.bootstrap, "linger.ms": 1, "message.max.bytes": 100_000_000}
+            {**settings, "linger.ms": 1, "message.max.bytes": 100_000_000, "reconnect.backoff.max.ms": 1_000}
         )
+
+    def delete_topic(self) -> None:
+        self.broker.delete_topic(self.topic)
+
+    def create_topic_again(self) -> None:
+        """Under the same name, empty; with another producer, since the old one knows the old topic."""
+        self.broker.create_topic(self.topic, self.partitions)
+        self._connect()
 
     def produce_raw(self, value: bytes | None, partition: int = 0, **fields: Any) -> None:
         self._producer.produce(self.topic, value=value, partition=partition, **fields)
         self._producer.poll(0)
+
+    def produce_with_header(self, header: bytes, value: bytes) -> None:
+        """Produce with a header name of any bytes, which Python's client cannot."""
+        library = load_library()
+        library.rd_kafka_flush.argtypes = [ctypes.c_void_p, ctypes.c_int]
+        error = ctypes.create_string_buffer(512)
+        settings = library.rd_kafka_conf_new()
+        bootstrap = self.broker.bootstrap.encode()
+        library.rd_kafka_conf_set(settings, b"bootstrap.servers", bootstrap, error, len(error))
+        client = library.rd_kafka_new(0, settings, error, len(error))
+        arguments = [1, ctypes.c_char_p(self.topic.encode())]  # topic
+        arguments += [7, ctypes.c_int(2)]  # copy the value
+        arguments += [4, ctypes.c_char_p(value), ctypes.c_size_t(len(value))]  # value
+        arguments += [9, ctypes.c_char_p(header), ctypes.c_char_p(b"v"), ctypes.c_ssize_t(1)]  # header
+        assert library.rd_kafka_producev(ctypes.c_void_p(client), *arguments, 0) == 0
+        assert library.rd_kafka_flush(client, int(DEADLINE_S * 1000)) == 0
+        library.rd_kafka_destroy(client)
 
     def flush(self) -> None:
         assert self._producer.flush(DEADLINE_S) == 0
@@ -187,7 +185,7 @@ class Stream:
         return FeedbackConsumer(
             self.broker.bootstrap,
             self.topic,
-            "group",
+            self.group,
             settings.pop("log", self.log),
             Open(),
             settings.pop("dead_letters"),
@@ -242,10 +240,29 @@ def wait_until() -> Callable[[Callable[[], object], str], None]:
     return poll_until
 
 
-@pytest.fixture
-def broker() -> Iterator[FaultyBroker]:
-    with FaultyBroker() as broker:
-        yield broker
+@pytest.fixture(scope="session")
+def apache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Apache]:
+    """One Apache Kafka for all tests."""
+    if missing():
+        pytest.skip(missing())
+    with closing(Apache(tmp_path_factory.mktemp("kafka"))) as apache:
+        yield apache
+
+
+# Marked as one group, so that one process of several starts Apache Kafka.
+@pytest.fixture(params=["embedded", pytest.param("apache", marks=pytest.mark.xdist_group("apache kafka"))])
+def broker(request: pytest.FixtureRequest) -> Iterator[Broker]:
+    """Every test that takes it runs on both brokers, but for what one of them cannot do."""
+    for needed in request.node.iter_markers("needs"):
+        if reason := CANNOT[needed.args[0]].get(request.param):
+            pytest.skip(f"{needed.args[0]}: {reason}")
+    if request.param == "embedded":
+        with Embedded() as embedded:
+            yield embedded
+        return
+    apache: Apache = request.getfixturevalue("apache")
+    yield apache
+    apache.clear()
 
 
 @pytest.fixture
@@ -255,7 +272,7 @@ def stack() -> Iterator[ExitStack]:
 
 
 @pytest.fixture
-def new_stream(broker: FaultyBroker, stack: ExitStack) -> Callable[..., Stream]:
+def new_stream(broker: Broker, stack: ExitStack) -> Callable[..., Stream]:
     """A topic of so many partitions with a log, in memory unless given."""
     return lambda partitions=1, log=None: Stream(broker, partitions, log or MemoryLog(), stack)
 

@@ -1,4 +1,4 @@
-"""The consumer on a real broker: every event once, in order, whatever fails."""
+"""The consumer on both brokers: every event once, in order, whatever fails."""
 
 import logging
 import random
@@ -90,7 +90,7 @@ def test_a_log_that_fails_for_a_while_is_waited_for(stream, fault, caplog):
     running = stream.start(batch_max=100)
     stream.wait_for_version(300)
     assert stream.log.ids() == ids
-    assert running.consumer.stats().retries == 3
+    assert running.consumer.stats().retries >= 3
     assert "trying again" in caplog.text
 
 
@@ -220,8 +220,8 @@ def test_a_topic_that_was_created_again_is_read_from_its_beginning(
     stream.produce(0, 10)
     running = stream.start(identity_check_s=0.1)
     wait_for_counts(running, accepted=10)
-    stream.broker.delete_topic(stream.topic)
-    stream.broker.create_topic(stream.topic, 1)
+    stream.delete_topic()
+    stream.create_topic_again()
     for number in range(30):
         stream.produce_raw(encode_value(Event(id=f"new-{number}", x={}, y="b")))
     stream.flush()
@@ -232,10 +232,10 @@ def test_a_topic_that_was_created_again_is_read_from_its_beginning(
 
 
 def test_a_topic_that_is_not_there_yet_is_waited_for(stream, wait_for_counts):
-    stream.broker.delete_topic(stream.topic)
+    stream.delete_topic()
     running = stream.start()
     wait_for_counts(running, retries=1)
-    stream.broker.create_topic(stream.topic, 1)
+    stream.create_topic_again()
     ids = stream.produce(0, 5)
     stream.wait_for_version(5)
     assert stream.log.ids() == ids
@@ -262,6 +262,22 @@ def test_two_consumers_of_a_group_share_and_hand_over_partitions(new_stream):
         numbers = [event.x["number"] for event in stream.log.events() if event.x["number"] % 4 == partition]
         assert numbers == sorted(numbers)
     assert [running.error for running in (one, two, three)] == [None] * 3
+
+
+@pytest.mark.needs("long sessions")
+def test_a_partition_that_stays_with_its_consumer_is_not_taken_from_it(new_stream, caplog, wait_until):
+    """Cooperative assignment: of six partitions, three move to the second consumer, and none else."""
+    stream = new_stream(6)
+    patient = {"session.timeout.ms": 60_000}  # nobody is put out of the group in between
+    stream.produce(0, 60)
+    with caplog.at_level(logging.INFO, "streaming.consumer"):
+        one = stream.start(options=patient)
+        stream.wait_for_version(60)
+        two = stream.start(options=patient)
+        wait_until(lambda: len(one.consumer._places) == len(two.consumer._places) == 3, "three each")
+        stream.produce(60, 120)
+        stream.wait_for_version(120)
+    assert caplog.text.count("reading from offset") == 6 + 3
 
 
 def test_two_consumers_that_both_own_a_partition_do_not_double_an_event(stream, wait_until):

@@ -49,12 +49,17 @@ def test_counts_and_lag_are_scraped() -> None:
     assert (found['odl_kafka_lag{partition="0"}'], found['odl_kafka_lag{partition="1"}']) == (5, 0)
 
 
-def test_kafka_that_is_away_is_told_with_the_last_lag(new_stream) -> None:
+def test_kafka_that_is_away_is_told_with_the_last_lag(new_stream, wait_until) -> None:
     stream = new_stream(1)
     stream.log.create()
     admin = admin_client(stream.broker.bootstrap)
     metrics = ConsumerMetrics(ConsumerStats, lambda: lags(admin, stream.topic, stream.log, 1.0))
-    metrics.look()
+
+    def is_seen() -> bool:
+        metrics.look()
+        return metrics._kafka_up == 1.0
+
+    wait_until(is_seen, "Kafka answers within a second")
     stream.broker.set_down()
     try:
         metrics.look()

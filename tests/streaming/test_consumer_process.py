@@ -23,9 +23,9 @@ class Open:
             raise ZeroDivisionError("a bug")
     def check_label(self, y): pass
 
-brokers, topic, redis, name = sys.argv[1:]
+brokers, topic, group, redis, name = sys.argv[1:]
 consumer = FeedbackConsumer(
-    brokers, topic, "group", RedisLog(connect(redis), name), Open(), DeadLetters(brokers, topic + "-dead"),
+    brokers, topic, group, RedisLog(connect(redis), name), Open(), DeadLetters(brokers, topic + "-dead"),
     batch_max=20, options={"session.timeout.ms": 1500, "heartbeat.interval.ms": 300},
 )
 signal.signal(signal.SIGTERM, lambda *_: consumer.stop())
@@ -44,7 +44,7 @@ def start(stream, valkey_url, model_name):
     with ExitStack() as stack:
 
         def start():
-            command = [sys.executable, "-c", SCRIPT, stream.broker.bootstrap, stream.topic]
+            command = [sys.executable, "-c", SCRIPT, stream.broker.bootstrap, stream.topic, stream.group]
             process = subprocess.Popen([*command, valkey_url, model_name], stderr=subprocess.PIPE)
             stack.callback(process.communicate)
             stack.callback(process.kill)

@@ -1,8 +1,10 @@
 """What cannot be learned ends in the dead-letter topic, whole, with the reason; the version does not move."""
 
 import logging
+import random
 
 import pytest
+from brokers import LARGE_BYTES
 
 from odl.errors import Unavailable
 from odl.event import Event
@@ -104,13 +106,13 @@ def test_a_value_above_one_mebibyte_is_refused(stream, wait_until):
 
 
 def test_the_head_is_kept_of_a_value_that_the_dead_letter_topic_refuses(broker):
-    broker.create_topic("dead", 1)
-    letters = DeadLetters(broker.bootstrap, "dead")
-    broker.fail(api_key=0, errors=[10])  # Produce: MESSAGE_TOO_LARGE
-    letters.write([DeadLetter(None, b"x" * 100_000, "TOO_LARGE", "expected less", "kafka:c:t:0", 7)])
+    broker.create_narrow_topic("dead-narrow")
+    letters = DeadLetters(broker.bootstrap, "dead-narrow", timeout_s=60.0)
+    value = random.Random(1).randbytes(LARGE_BYTES + 1)  # which cannot be compressed either
+    letters.write([DeadLetter(None, value, "TOO_LARGE", "expected less", "kafka:c:t:0", 7)])
     letters.close()
-    (letter,) = read_dead_letters(broker.bootstrap, "dead")
-    assert (len(letter.value), letter.cut, letter.offset) == (CUT_BYTES, 100_000, 7)
+    (letter,) = read_dead_letters(broker.bootstrap, "dead-narrow")
+    assert (letter.value, letter.cut, letter.offset) == (value[:CUT_BYTES], LARGE_BYTES + 1, 7)
 
 
 def test_headers_of_the_sender_are_kept(stream, wait_until):
@@ -123,7 +125,7 @@ def test_headers_of_the_sender_are_kept(stream, wait_until):
 def test_a_header_whose_name_is_not_text_harms_nobody(stream):
     """It left an exception behind that ended the consumer elsewhere, once the interpreter was warm."""
     ids = stream.produce(0, 200)
-    stream.broker.produce_with_header(stream.topic, b"\xff\xfe", GOOD)
+    stream.produce_with_header(b"\xff\xfe", GOOD)
     running = stream.start()
     stream.wait_for_version(201)
     assert stream.log.ids() == [*ids, "good"]
@@ -155,7 +157,7 @@ def test_no_position_passes_before_the_dead_letter_is_written(stream, caplog, wa
     assert [list(positions.values()) for positions in failing.positions] == [["1"]] * 4
     assert stream.log.ids() == ["e-0", "e-1", "e-2", "e-3"]
     assert [letter.value for letter in stream.dead()] == [b"junk"]
-    assert running.consumer.stats().retries == 3
+    assert running.consumer.stats().retries >= 3
     assert "the dead-letter topic has no leader; trying again" in caplog.text
 
 
@@ -184,19 +186,18 @@ def test_an_error_of_the_schema_that_is_not_about_the_event_ends_the_consumer(st
 
 
 def test_reading_a_topic_without_dead_letters_gives_none(broker):
-    broker.create_topic("dead", 3)
-    assert list(read_dead_letters(broker.bootstrap, "dead")) == []
+    broker.create_topic("dead-none", 3)
+    assert list(read_dead_letters(broker.bootstrap, "dead-none")) == []
 
 
 def test_reading_from_a_broker_that_is_away_says_so(broker):
-    bootstrap = broker.bootstrap
-    broker.close()
+    broker.set_down()
     with pytest.raises(Unavailable, match="dead-letter topic 'dead'"):
-        list(read_dead_letters(bootstrap, "dead"))
+        list(read_dead_letters(broker.bootstrap, "dead"))
 
 
 def test_a_header_whose_name_is_not_text_beside_a_value_that_is_none_harms_nobody(stream):
-    stream.broker.produce_with_header(stream.topic, b"\xff\xfe", b"junk")
+    stream.produce_with_header(b"\xff\xfe", b"junk")
     stream.produce_raw(GOOD)
     running = stream.start()
     stream.wait_for_position(1)

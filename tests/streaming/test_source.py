@@ -28,15 +28,15 @@ def test_the_stored_position_decides(positions, low, high, expected):
 
 
 def test_a_topic_keeps_its_identity_until_it_is_created_again(broker):
-    broker.create_topic("t", 1)
+    broker.create_topic("again", 1)
     admin = admin_client(broker.bootstrap)
-    first = identify(admin, "t")
-    assert identify(admin, "t") == first
-    broker.delete_topic("t")
-    with pytest.raises(Unavailable, match="topic 't'"):
-        identify(admin, "t")
-    broker.create_topic("t", 1)
-    second = identify(admin, "t")
+    first = identify(admin, "again")
+    assert identify(admin, "again") == first
+    broker.delete_topic("again")
+    with pytest.raises(Unavailable, match="topic 'again'"):
+        identify(admin, "again")
+    broker.create_topic("again", 1)
+    second = identify(admin, "again")
     assert second.cluster_id == first.cluster_id
     assert second.topic_id != first.topic_id
     assert not set("+/") & set(second.topic_id)
