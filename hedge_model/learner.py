@@ -171,12 +171,12 @@ class HedgeLearner:
     # ------------------------------------------------------------------ state
 
     def depth_weights(self) -> list[float]:
-        """Weight of each depth in the prediction, depth 0 first."""
+        """Hedge weight of each depth, depth 0 first: what it counts in the prediction where `window = 0`."""
         weights: list[float] = self._state.views["alpha"][: self._state.plan.heads].tolist()
         return weights
 
     def plot(self, ax: Any = None) -> Any:
-        """Draw the weights of the depths as bars; the matplotlib axes."""
+        """Draw the hedge weights of the depths as bars; the matplotlib axes."""
         from hedge_model.plot import plot_depth_weights
 
         return plot_depth_weights(self.depth_weights(), ax)

@@ -1,4 +1,4 @@
-"""A picture of how much each depth counts, for notebooks. Needs matplotlib, imported when it draws."""
+"""A picture of how far hedging trusts each depth, for notebooks. Needs matplotlib, imported when it draws."""
 
 from __future__ import annotations
 
@@ -20,10 +20,13 @@ def plot_depth_weights(weights: npt.ArrayLike, ax: Axes | None = None) -> Axes:
     Weights of one moment, [L + 1] as `HedgeLearner.depth_weights` gives them, become bars; a history of
     them, [events, L + 1], becomes bands over the events. Raises `ValueError` for any other shape.
 
+    A hedge weight tells how well a depth has predicted of late. It is what the depth counts in the prediction
+    of presets "g16" and "paper" (`window = 0`); in the default a regression over depths and experts decides.
+
     >>> from hedge_model import HedgeLearner, ModelSpec
     >>> learner = HedgeLearner(ModelSpec(hidden_layers=2))
     >>> plot_depth_weights(learner.depth_weights()).get_ylabel()
-    'weight in the prediction'
+    'hedge weight of the depth'
     """
     shares = np.asarray(weights, np.float64)
     if shares.ndim not in (1, 2) or not shares.size:
@@ -34,7 +37,7 @@ def plot_depth_weights(weights: npt.ArrayLike, ax: Axes | None = None) -> Axes:
     else:
         _draw_bands(ax, shares)
     ax.set_ylim(0, 1)
-    ax.set_ylabel("weight in the prediction")
+    ax.set_ylabel("hedge weight of the depth")
     ax.spines[["top", "right"]].set_visible(False)
     return ax
 

@@ -43,7 +43,7 @@ def draw(path: Path, served: Sequence[Served], audit: Audit, last_version: int) 
         _lines(top, x, [_running_auc(p, late, at) for p in (model, depth_0)] + [np.full(len(at), 0.5)])
         middle.set_title("Log-loss: how honest the probabilities are (lower is better)")
         _lines(middle, x, [_running_log_loss(p, late, at) for p in (model, depth_0, base)])
-        bottom.set_title("Weights of the depths in the prediction, learned online")
+        bottom.set_title("Hedge weights of the depths, learned online")
         _weights(bottom, audit, first_version)
         for axes in (top, middle):
             axes.set_xlim(first_version, last_version)
