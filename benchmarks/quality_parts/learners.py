@@ -1,6 +1,7 @@
 """What learns: this project's learner, what a user could pick instead, and baselines."""
 
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -8,12 +9,16 @@ import numpy as np
 from hedge_model import HedgeLearner, ModelSpec
 from odl.event import Features, Label, Prediction
 from quality_parts.candidate import Candidate, Choice
+from quality_parts.java_rivals import moa_forest, moa_patches
 from quality_parts.rivals import VowpalWabbit, adagrad, forest_of, linear, patches_of, vowpal_network
 from quality_parts.streams import Stream
 from quality_parts.torch_rivals import DeepRiver, Onn
 
 # A hedge that never changes its mind.
 UNMOVED: dict[str, Any] = {"beta": 1 - 1e-12, "s": 1e-12}
+ENSEMBLES: dict[str, Callable[[Stream, int], Candidate]] = {
+    **{"river-arf": forest_of, "river-srp": patches_of, "moa-arf": moa_forest, "moa-srp": moa_patches},
+}
 DEFAULT = (
     *("ours", "paper", "vw", "vw-nn", "river-linear", "river-adagrad", "river-arf"),
     *("majority", "last-label"),
@@ -93,6 +98,8 @@ def choose(name: str) -> Choice:
         "river-adagrad": Choice(name, adagrad),
         "river-arf": Choice(name, forest_of, is_slow=True),
         "river-srp": Choice(name, patches_of, is_slow=True),
+        "moa-arf": Choice(name, moa_forest),
+        "moa-srp": Choice(name, moa_patches),
         "majority": Choice(name, Majority),
         "last-label": Choice(name, LastLabel),
         "deep-river": Choice(name, DeepRiver, is_slow=True),
@@ -105,16 +112,15 @@ def choose(name: str) -> Choice:
         return Choice(name, lambda stream: fixed_depth(stream, int(rest), window=0))
     if kind == "fixed" and rest.isdigit():
         return Choice(name, lambda stream: fixed_depth(stream, int(rest), preset="paper"))
-    if kind in ("river-arf", "river-srp") and rest.isdigit():
-        make = forest_of if kind == "river-arf" else patches_of
-        return Choice(name, lambda stream: make(stream, int(rest)), is_slow=True)
+    if kind in ENSEMBLES and rest.isdigit():
+        return Choice(name, lambda stream: ENSEMBLES[kind](stream, int(rest)), known[kind].is_slow)
     if kind == "ours" and rest:
         settings = dict(_setting(part) for part in rest.split(","))
         return Choice(name, lambda stream: Ours(stream, **settings))
     raise SystemExit(
         f"no learner '{name}': there are {', '.join(known)}, depth:N (the default's network of one depth), "
-        "fixed:N (the paper's of one depth), river-arf:TREES, river-srp:TREES, and ours:SETTING=VALUE,… with "
-        "the settings of ModelSpec"
+        f"fixed:N (the paper's of one depth), {', '.join(f'{kind}:TREES' for kind in ENSEMBLES)}, and "
+        "ours:SETTING=VALUE,… with the settings of ModelSpec"
     )
 
 

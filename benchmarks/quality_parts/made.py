@@ -1,8 +1,9 @@
 """Streams that are made here, those of an optional package, and the list of all there are."""
 
 import functools
+import itertools
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -41,21 +42,37 @@ class DeepConcept:
 
 
 _network = functools.cache(DeepConcept)
+Concepts: TypeAlias = tuple[tuple[int, int], ...]  # (hidden layers, seed) of the network of each segment
+_DEEP, _OTHER, _SHALLOWER = (8, 1), (8, 2), (6, 3)
+CONCEPTS: dict[str, Concepts] = {
+    "syn8": (_DEEP,),
+    "cd1": (_DEEP, _OTHER, _DEEP),
+    "cd2": (_DEEP, _SHALLOWER, _OTHER),
+}
 
 
-def of_concepts(name: str, concepts: tuple[tuple[int, int], ...]) -> Stream:
-    """Segments of equal length, each labelled by the network with these (hidden layers, seed)."""
+def concept_blocks(concepts: Concepts, count: int) -> Iterator[tuple[npt.NDArray[Any], npt.NDArray[Any]]]:
+    """`count` events in segments of equal length, one for each concept: X [block, 50] and y [block]."""
+    networks = {concept: _network(*concept) for concept in set(concepts)}
+    random = np.random.default_rng(0)
+    for start in range(0, count, BLOCK):
+        X = random.standard_normal((BLOCK, DeepConcept.FEATURES)).astype(np.float32)[: count - start]
+        segments = np.arange(start, start + len(X)) * len(concepts) // count
+        y = np.zeros(len(X), np.int64)
+        for segment in np.unique(segments).tolist():
+            rows = segments == segment
+            y[rows] = networks[concepts[segment]](X)[rows]
+        yield X, y
+
+
+def of_concepts(name: str, concepts: Concepts) -> Stream:
+    """Segments of equal length, each labelled by its network."""
 
     def examples(count: int) -> Iterator[Example]:
-        networks = {concept: _network(*concept) for concept in set(concepts)}
-        random, names = np.random.default_rng(0), [f"x{j}" for j in range(DeepConcept.FEATURES)]
-        for start in range(0, count, 1_000):
-            X = random.standard_normal((1_000, DeepConcept.FEATURES)).astype(np.float32)
-            labels = {concept: network(X) for concept, network in networks.items()}
-            for row, number in enumerate(range(start, min(start + 1_000, count))):
-                concept = concepts[number * len(concepts) // count]
-                x = dict(zip(names, X[row].tolist(), strict=True))
-                yield Example(x, str(labels[concept][row]), number, number)
+        names, number = [f"x{j}" for j in range(DeepConcept.FEATURES)], itertools.count()
+        for X, y in concept_blocks(concepts, count):
+            for row, label, at in zip(X.tolist(), y.tolist(), number, strict=False):
+                yield Example(dict(zip(names, row, strict=True)), str(label), at, at)
 
     source = "as in Sahoo et al. 2018: 50 features labelled by random deep networks"
     return Stream(name, "binary", ("0", "1"), ENDLESS, source, examples)
@@ -105,7 +122,6 @@ def of_keel(name: str) -> Stream:
 
 def all_streams() -> dict[str, Stream]:
     """Name -> stream."""
-    deep, other, shallower = (8, 1), (8, 2), (6, 3)
     streams = [
         flights(),
         clicks("clicks", drifts=False),
@@ -114,8 +130,6 @@ def all_streams() -> dict[str, Stream]:
         of_sklearn("digits", sklearn_datasets.load_digits),
         of_sklearn("cancer", sklearn_datasets.load_breast_cancer),
         of_sklearn("diabetes", sklearn_datasets.load_diabetes),
-        of_concepts("syn8", (deep,)),
-        of_concepts("cd1", (deep, other, deep)),
-        of_concepts("cd2", (deep, shallower, other)),
+        *(of_concepts(name, concepts) for name, concepts in CONCEPTS.items()),
     ]
     return {stream.name: stream for stream in streams}

@@ -31,10 +31,11 @@ class Tally:
 
     def update(self, prediction: Prediction | None, y: Label) -> None:
         """Score one event."""
-        if not isinstance(prediction, dict):
+        if not self._classes:
             self._prequential.update(0.0 if prediction is None else prediction, y)
             return
-        floored = {c: max(prediction.get(c, 0.0), PROBABILITY_MIN) for c in self._classes}
+        said = prediction if isinstance(prediction, dict) else {}
+        floored = {c: max(said.get(c, 0.0), PROBABILITY_MIN) for c in self._classes}
         total = sum(floored.values())
         probabilities: dict[str, float] = {c: p / total for c, p in floored.items()}
         self._prequential.update(probabilities, y)

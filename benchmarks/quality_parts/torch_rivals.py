@@ -1,5 +1,6 @@
 """Online networks in PyTorch, compared only where somebody has installed them: they bring two gigabytes."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -13,24 +14,43 @@ WIDTH, LAYERS = 100, 2  # deep-river's network
 HEDGED_LAYERS = 5  # onn's
 
 
+def perceptron(classes: int) -> type:
+    """A network with an output for every class. deep-river's own has one output, which is enough for two
+    classes and its other loss; under cross-entropy it would never learn."""
+    torch = wanted("torch", "torch")
+
+    class Perceptron(torch.nn.Module):  # type: ignore[misc, name-defined]
+        def __init__(self, n_features: int) -> None:
+            super().__init__()
+            widths = [n_features, *[WIDTH] * LAYERS]
+            self.hidden = torch.nn.ModuleList(map(torch.nn.Linear, widths, widths[1:]))
+            self.last = torch.nn.Linear(WIDTH, classes)
+
+        def forward(self, x: Any) -> Any:
+            for layer in self.hidden:
+                x = torch.relu(layer(x))
+            return self.last(x)
+
+    return Perceptron
+
+
 class DeepRiver(Candidate):
-    """deep-river's perceptron of two layers of 100 units behind river's scaler; text is one-hot."""
+    """Two layers of 100 units that deep-river trains behind river's scaler; text is one-hot."""
 
     def __init__(self, stream: Stream) -> None:
         if stream.task == "regression":
             raise SystemExit("deep-river is compared on classes only: choose streams with classes")
-        classification = wanted("deep_river.classification", "deep-river")
+        classification = wanted("deep_river.classification", "deep-river<0.3")
         from river import preprocessing
 
-        network = classification.MultiLayerPerceptron(
-            n_width=WIDTH,
-            n_layers=LAYERS,
+        network = classification.Classifier(
+            perceptron(len(stream.classes)),
             loss_fn="cross_entropy",
             optimizer_fn="adam",
             lr=1e-3,
-            is_class_incremental=True,
             is_feature_incremental=True,
         )
+        network.observed_classes.update(sorted(stream.classes))  # as every learner here knows them
         encoding = preprocessing.OneHotEncoder(drop_zeros=False) if stream.crosses else None
         scaler = preprocessing.StandardScaler()
         self._model = encoding | scaler | network if encoding else scaler | network
@@ -38,9 +58,7 @@ class DeepRiver(Candidate):
 
     def predict(self, x: Features) -> Prediction | None:
         """Class -> probability."""
-        found: dict[str, float] = self._model.predict_proba_one(
-            crossed(x, self._crosses, bool(self._crosses))
-        )
+        found: dict[str, float] = self._model.predict_proba_one(self._given(x))
         return found or None
 
     def learn(self, x: Features, y: Label) -> None:
@@ -52,8 +70,8 @@ class DeepRiver(Candidate):
 
 
 class Onn(Candidate):
-    """onn's Hedge Backpropagation on running z-scores of the numbers; it takes no text, and answers with a
-    class and no probability."""
+    """onn's Hedge Backpropagation on running z-scores of numbers; it takes no text. Its answer is the class
+    with the greatest hedged output, so these outputs are taken for logits."""
 
     def __init__(self, stream: Stream) -> None:
         if stream.task == "regression":
@@ -63,6 +81,8 @@ class Onn(Candidate):
         if not self._names:
             raise SystemExit(f"onn takes numbers only and '{stream.name}' has none: choose other streams")
         network = wanted("onn.OnlineNeuralNetwork", "onn")
+        self._torch = wanted("torch", "torch")
+        self._torch.manual_seed(1)
         self._model = network.ONN(len(self._names), HEDGED_LAYERS, WIDTH, len(stream.classes))
         self._classes = stream.classes
         self._index = {name: k for k, name in enumerate(stream.classes)}
@@ -70,8 +90,13 @@ class Onn(Candidate):
         self._mean, self._square = np.zeros((2, len(self._names)))
 
     def predict(self, x: Features) -> Prediction | None:
-        """The class it finds most likely."""
-        return {self._classes[int(self._model.predict(self._inputs(x))[0])]: 1.0}
+        """Class -> probability; None once its outputs are no longer finite."""
+        with self._torch.inference_mode():
+            logits = self._model.alpha @ self._model.forward(self._inputs(x))[:, 0]
+            probabilities = self._torch.softmax(logits, 0).tolist()
+        if not all(map(math.isfinite, probabilities)):
+            return None
+        return dict(zip(self._classes, probabilities, strict=True))
 
     def learn(self, x: Features, y: Label) -> None:
         """One step."""

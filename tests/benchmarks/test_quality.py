@@ -2,16 +2,23 @@
 
 import importlib.util
 import json
+import shutil
+import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
 import quality
+import table4
+from quality_parts import java_rivals
 from quality_parts.candidate import Candidate, crossed
 from quality_parts.learners import DEFAULT, Ours, choose
-from quality_parts.made import DeepConcept, all_streams, of_concepts
+from quality_parts.made import CONCEPTS, DeepConcept, all_streams, concept_blocks, of_concepts
 from quality_parts.rivals import VowpalWabbit
 from quality_parts.scores import Tally
 from quality_parts.streams import Example, Stream, of_file
@@ -191,12 +198,94 @@ def test_vowpal_wabbit_learns_names_with_its_own_syntax_in_them() -> None:
         assert prediction[str(example.y)] > 0.7
 
 
-@pytest.mark.parametrize(("name", "module"), [("deep-river", "deep_river"), ("onn", "onn")])
-def test_a_learner_that_is_not_installed_says_what_to_install(name: str, module: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "module", "package"),
+    [("deep-river", "deep_river", "deep-river<0.3"), ("onn", "onn", "onn"), ("moa-arf", "jpype", "jpype1")],
+)
+def test_a_learner_that_is_not_installed_says_what_to_install(name: str, module: str, package: str) -> None:
     if importlib.util.find_spec(module):
-        pytest.skip(f"{name} is installed here")
-    with pytest.raises(SystemExit, match=f"pip install '{name}'"):
+        pytest.skip(f"{module} is installed here")
+    with pytest.raises(SystemExit, match=f"pip install '{package}'"):
         choose(name).make(all_streams()["cancer"])
+
+
+def test_without_moas_jars_it_says_how_to_fetch_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "jpype", ModuleType("jpype"))
+    with pytest.raises(SystemExit, match="make moa-install"):
+        java_rivals.java(tmp_path)
+
+
+def test_moa_wants_classes_and_numbers() -> None:
+    for name, complaint in (("friedman", "classes only"), ("flights", "'flights' has text")):
+        with pytest.raises(SystemExit, match=complaint):
+            choose("moa-srp").make(all_streams()[name])
+
+
+def run_alone(*arguments: str) -> dict[str, Any]:
+    """The report of the benchmark in a process of its own: a Java machine never leaves the one it is in."""
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "report.json"
+        command = [sys.executable, str(Path(quality.__file__)), *arguments, "--json", str(out)]
+        subprocess.run(command, check=True, capture_output=True, timeout=300)
+        report: dict[str, Any] = json.loads(out.read_text())
+    return report
+
+
+def test_moas_forests_learn(files: list[Path]) -> None:
+    if not (
+        importlib.util.find_spec("jpype") and any(java_rivals.JARS.glob("*.jar")) and shutil.which("java")
+    ):
+        pytest.skip("needs Java, pip install jpype1 and make moa-install")
+    learners = ["moa-arf:5", "moa-srp:5"]
+    report = run_alone("--data", str(files[1]), "--learners", "ours", *learners)
+    for learner in learners:
+        found = report["streams"]["signs"][learner]
+        assert found["events"] == 600
+        assert found["accuracy"] > 0.8
+        assert found["log_loss"] < 0.6
+
+
+@pytest.mark.parametrize(("name", "module"), [("deep-river", "deep_river"), ("onn", "onn")])
+def test_the_networks_in_torch_learn(files: list[Path], name: str, module: str) -> None:
+    pytest.importorskip(module)
+    found = run_alone("--data", str(files[1]), "--learners", name)["streams"]["signs"][name]
+    assert found["accuracy"] > 0.75
+    assert found["log_loss"] < 0.6
+
+
+def test_no_opinion_is_every_class_alike() -> None:
+    tally = Tally(("a", "b"))
+    tally.update(None, "a")
+    assert tally.scores()["log_loss"] == pytest.approx(np.log(2))
+
+
+def test_table_4_says_errors_at_every_length(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "table4.json"
+    learners = ["--learners", "ours:preset=paper,hidden_layers=2", "fixed:2"]
+    monkeypatch.setattr(
+        sys, "argv", ["table4.py", "--events-max", "4000", "--streams", "cd2", *learners, "--json", str(out)]
+    )
+    table4.main()
+    found = json.loads(out.read_text())["streams"]["cd2"]
+    assert list(found) == learners[1:]
+    for row in found.values():
+        assert list(row["errors"]) == ["3000", "4000"]
+        assert all(0.3 < error < 0.6 for pair in row["errors"].values() for error in pair)
+    assert "fixed:2" in capsys.readouterr().out
+    monkeypatch.setattr(sys, "argv", ["table4.py", "--learners", "majority"])
+    with pytest.raises(SystemExit, match="received 'majority'"):
+        table4.main()
+
+
+def test_table_4_learns_the_events_of_the_streams() -> None:
+    rows = [(list(e.x.values()), int(e.y)) for e in all_streams()["cd2"].examples(2_500)]
+    blocks = list(concept_blocks(CONCEPTS["cd2"], 2_500))
+    X, y = (np.concatenate(parts) for parts in zip(*blocks, strict=True))
+    np.testing.assert_array_equal(X, np.array([x for x, _ in rows], np.float32))
+    assert y.tolist() == [label for _, label in rows]
+    assert table4.errors(np.array([True] * 10 + [False] * 10)) == (0.5, 0.0)
 
 
 def test_a_set_of_keel_is_each_row_once_or_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
