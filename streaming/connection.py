@@ -13,6 +13,9 @@ Options = Mapping[str, str | int | float | bool]  # librdkafka settings by their
 
 REQUEST_TIMEOUT_S = 5.0
 CLIENT_ID = "odl"
+# The least that brokers allow by default: a dead consumer's partitions are read by another within seconds.
+# A false alarm costs a rebalance and nothing else, since positions live in the log.
+SESSION_TIMEOUT_MS = 6_000
 
 OPTIONS_BYTES_MAX = 1 << 16
 # How to reach brokers, and as whom. What else librdkafka can be told decides how events are kept and read,
@@ -36,6 +39,24 @@ def client_options(bootstrap: str, options: Options | None = None) -> dict[str, 
         "client.id": CLIENT_ID,
         "reconnect.backoff.max.ms": 1_000,  # after an outage be back within a second, not ten
         "socket.nagle.disable": True,
+        **(options or {}),
+    }
+
+
+def member_options(
+    bootstrap: str, group: str, options: Options | None = None
+) -> dict[str, str | int | float | bool]:
+    """Settings of a consumer that reads as a member of `group`; `options` win over them."""
+    return {
+        **client_options(bootstrap, options),
+        "group.id": group,
+        "auto.offset.reset": "error",  # never jump: `find_start` decides
+        "enable.auto.offset.store": False,  # committed offsets follow the log
+        "session.timeout.ms": SESSION_TIMEOUT_MS,
+        "heartbeat.interval.ms": SESSION_TIMEOUT_MS // 4,
+        "partition.assignment.strategy": "cooperative-sticky",
+        "fetch.wait.max.ms": 10,  # the embedded broker answers an empty fetch only after this time
+        "queued.max.messages.kbytes": 16 * 1024,  # memory of what was fetched ahead
         **(options or {}),
     }
 

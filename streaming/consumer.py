@@ -21,7 +21,7 @@ from odl.event import encode
 from odl.feedback import expired, prepare
 from odl.learner import Schema
 from odl.log import Append, Log, Outcome
-from streaming.connection import Options, admin_client, as_odl_error, client_options, quiet_logger
+from streaming.connection import Options, admin_client, as_odl_error, member_options, quiet_logger
 from streaming.dead_letters import DeadLetters, letter_of
 from streaming.formats import JsonValues, Values
 from streaming.hold import Hold
@@ -36,9 +36,7 @@ logger = logging.getLogger(__name__)
 
 BATCH_MAX = 500  # events appended together; bounds what is repeated after a fault
 POLL_S = 0.2  # bounds how long `stop` takes while nothing arrives
-# The least that brokers allow by default: a dead consumer's partitions are read by another within seconds.
-# A false alarm costs a rebalance and nothing else, since positions live in the log.
-SESSION_TIMEOUT_MS = 6_000
+LEAVE_POLL_S = 0.02  # what is to be told of the group waits already
 IDENTITY_CHECK_S = 10.0  # how long a re-created topic may go unnoticed if no offset gives it away
 
 _OUT_OF_RANGE = {KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE, KafkaError._LOG_TRUNCATION}
@@ -76,21 +74,9 @@ class FeedbackConsumer:
         self._values = values or JsonValues()
         self._patience = Patience(log)
         self._hold = Hold(self._patience, self._seek_soon)
-        self._settings = {
-            **client_options(bootstrap, options),
-            "group.id": group,
-            "auto.offset.reset": "error",  # never jump: `find_start` decides
-            "enable.auto.offset.store": False,  # committed offsets follow the log
-            "session.timeout.ms": SESSION_TIMEOUT_MS,
-            "heartbeat.interval.ms": SESSION_TIMEOUT_MS // 4,
-            "partition.assignment.strategy": "cooperative-sticky",
-            "fetch.wait.max.ms": 10,  # the embedded broker answers an empty fetch only after this time
-            "queued.max.messages.kbytes": 16 * 1024,  # memory of what was fetched ahead
-            **(options or {}),
-        }
+        self._settings = member_options(bootstrap, group, options)
         self._tally = Tally()
         self._places: dict[int, Standing] = {}  # partition -> place, of the partitions assigned now
-        self._was_assigning = False  # whether `stop` came in the middle of an assignment
         self._checked_at = 0.0  # when the topic's identity was last asked for
 
     def stats(self) -> ConsumerStats:
@@ -120,10 +106,15 @@ class FeedbackConsumer:
         except Stopped:
             logger.debug("stopped while waiting")
         finally:
-            # To close in the middle of an assignment can hang in librdkafka: then the group learns from the
-            # session's end that this member has left. Nothing hangs on it, since positions live in the log.
-            if not self._was_assigning:
-                self._consumer.close()
+            self._leave()
+
+    def _leave(self) -> None:
+        # Give everything back first: `close` may wait for ever, with the interpreter's lock, if an assignment
+        # that nobody has taken yet is revoked in it (github.com/confluentinc/librdkafka/issues/4884).
+        self._consumer.unsubscribe()
+        while self._consumer.poll(LEAVE_POLL_S) is not None or self._consumer.assignment():
+            pass  # messages: whoever comes next reads them again
+        self._consumer.close()
 
     # Reading
 
@@ -278,8 +269,7 @@ class FeedbackConsumer:
                 for assigned in partitions
             ]
         except Stopped:
-            self._was_assigning = True
-            starts = partitions
+            starts = partitions  # to be given back at once
         consumer.incremental_assign(starts)
 
     def _on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:

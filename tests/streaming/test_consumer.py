@@ -348,3 +348,18 @@ def test_it_stops_while_positions_cannot_be_read(stream, wait_for_counts):
     wait_for_counts(running, retries=1)
     running.stop()
     assert running.error is None
+
+
+def test_it_stops_while_an_assignment_waits_to_be_taken(new_stream, wait_for_counts):
+    """To close a client that has one can hang librdkafka, once in a hundred times or so."""
+
+    class Away:
+        def positions(self):
+            raise Unavailable("connection refused")
+
+    stream = new_stream(3)
+    for _ in range(5):
+        running = stream.start(log=Away())
+        wait_for_counts(running, retries=4)  # by then Kafka has answered
+        running.stop()
+        assert running.error is None
