@@ -1,14 +1,17 @@
 """The actor: what a replica does in one turn, without the thread that runs it.
 
 Each turn takes all who wait, *then* reads the log, learns what is new and answers them all. A request is
-thus only answered by a log read that started after it arrived (raft's ReadIndex rule), and no lock is
-needed around the model. The clock is injected, so a simulation runs turns in virtual time.
+thus only answered by a log read that started after it arrived (raft's ReadIndex rule). Turns belong to one
+thread. Another one that has read the head itself may ask for predictions at that head (`answer_at`): between
+two turns, and only while the fold stands exactly there. The clock is injected, so a simulation runs turns in
+virtual time.
 """
 
 import logging
 import math
+import threading
 from collections.abc import Callable, Sequence
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeAlias
 
 import msgspec
 
@@ -29,6 +32,9 @@ from odl.remembered import PredictionStore, Remembered
 
 logger = logging.getLogger(__name__)
 
+SPEND_S_MAX = 0.002  # for predictions between two turns: whoever asks for them has others to serve
+
+Asked: TypeAlias = tuple[list[Features], int]  # rows, and the version that their sender must see
 Positive = Annotated[float, msgspec.Meta(gt=0)]
 Count = Annotated[int, msgspec.Meta(ge=1)]
 
@@ -50,7 +56,8 @@ class ReplicaSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
 
 
 class Actor:
-    """Owns a follower and those who wait for its answers. Only one thread may use it, but for `freshness`."""
+    """Owns a follower and those who wait for its answers. Only one thread may use it, but for `answer_at`,
+    and for looking at its age, lag and trouble."""
 
     def __init__(
         self,
@@ -71,6 +78,8 @@ class Actor:
         self._retry_at = -math.inf  # history that cannot be rebuilt is not tried again before that
         self._digest = ("", "")  # a chain, and the digest of the learner there
         self.has_joined = False  # was at the head since it began to fold: those who still catch up have not
+        self._turning = threading.Lock()  # who holds it may use the follower
+        self._is_whole = True  # False in a turn and after one that failed: the learner cannot be trusted
 
     @property
     def has_waiting(self) -> bool:
@@ -93,6 +102,37 @@ class Actor:
     def turn(self, requests: list[Request]) -> float:
         """Read the log once, learn, answer everybody who can be answered. Returns for how many seconds
         further requests may be waited for before the next turn is due."""
+        with self._turning:
+            self._is_whole = False
+            due_s = self._turn(requests)
+            self._is_whole = True
+        return due_s
+
+    def answer_at(self, head: Head, asked: Sequence[Asked]) -> list[Answer | Exception | None]:
+        """Predictions at `head`, for those who asked before it was read, without a turn: what each is to be
+        told, or None if it has to wait for one: everybody unless the fold stands exactly there, and whoever
+        comes after `SPEND_S_MAX`. For any thread; never waits."""
+        told: list[Answer | Exception | None] = [None] * len(asked)
+        if self.predictions is not None or not self._turning.acquire(blocking=False):
+            return told
+        try:
+            if self._is_whole and self.trouble is None and self.follower.is_at(head):
+                until = self._clock() + SPEND_S_MAX
+                for at, (rows, version_min) in enumerate(asked):
+                    if version_min <= head.version:
+                        told[at] = self._predict(rows, stale=False)
+                    if self._clock() > until:
+                        break
+        finally:
+            self._turning.release()
+        return told
+
+    def close(self) -> None:
+        """Answer nothing more between turns, because no further turn will come."""
+        with self._turning:
+            self._is_whole = False
+
+    def _turn(self, requests: list[Request]) -> float:
         for request in requests:
             if isinstance(request, Predict):
                 self._waiting.append(request)
@@ -177,18 +217,24 @@ class Actor:
     def _answer(self, request: Predict, stale: bool) -> None:
         if not request.future.set_running_or_notify_cancel():
             return
-        follower = self.follower
-        try:
-            predictions = [follower.fold.learner.predict_one(row) for row in request.rows]
-        except ValueError as error:
-            request.future.set_exception(InvalidEvent(str(error), status=422, reason="BAD_FEATURES"))
-        except Exception as error:  # predicting changes nothing, so it is this caller's trouble alone
-            logger.exception("a prediction failed")
-            request.future.set_exception(error)
+        answer = self._predict(request.rows, stale)
+        if isinstance(answer, Exception):
+            request.future.set_exception(answer)
         else:
-            answer = Answer(predictions, follower.fold.version, follower.epoch, stale)
             self._remember(request, answer)  # travels with the next read, which is soon
             request.future.set_result(answer)
+
+    def _predict(self, rows: list[Features], stale: bool) -> Answer | Exception:
+        follower = self.follower
+        predict_one = follower.fold.learner.predict_one
+        try:
+            predictions = [predict_one(row) for row in rows]
+        except ValueError as error:
+            return InvalidEvent(str(error), status=422, reason="BAD_FEATURES")
+        except Exception as error:  # predicting changes nothing, so it is this caller's trouble alone
+            logger.exception("a prediction failed")
+            return error
+        return Answer(predictions, follower.fold.version, follower.epoch, stale)
 
     def _too_far_behind(self, request: Predict) -> TooFarBehind:
         version, epoch = self.follower.fold.version, self.follower.epoch

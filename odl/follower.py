@@ -105,6 +105,16 @@ class Follower:
             self.fold, self._rebuild = fold, None
         return fold is not None
 
+    def is_at(self, head: Head) -> bool:
+        """Whether the fold that serves is what the log meant when `head` was read, with nothing under way."""
+        fold = self.fold
+        return (
+            (fold.version, fold.chain) == (head.version, head.chain)
+            and (self.epoch, self.log_id, self.fold_id) == (head.epoch, head.log_id, head.fold_id)
+            and self._rebuild is None
+            and not self._restoring
+        )
+
     def chain_at(self, version: int) -> str | None:
         """The chain of a version that the last step read; None for others, which say nothing about it."""
         if version == self.fold.version:

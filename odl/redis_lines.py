@@ -4,6 +4,7 @@ Through redis-py's pool and command machinery a script costs the client as much 
 connection that is at hand it costs little more than the same bytes on a bare socket.
 """
 
+import socket
 from collections import deque
 from typing import Any
 
@@ -42,3 +43,33 @@ class Lines:
     def _give_back(self, connection: Any) -> None:
         connection.disconnect()
         self._pool.release(connection)
+
+
+class Loan:
+    """A connection of a client's pool, logged in, whose socket somebody else uses: an event loop."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        """Blocks while it connects. Raises redis-py's errors."""
+        self._pool = client.connection_pool
+        self._connection: Any = self._pool.get_connection()
+
+    def socket(self) -> socket.socket | None:
+        """One of its own on the same connection, to be closed by the caller; None where that would not do,
+        since what travels is encrypted."""
+        own = self._connection._sock
+        return own.dup() if type(own) is socket.socket else None
+
+    def close(self) -> None:
+        """Disconnect."""
+        self._connection.disconnect()
+        self._pool.release(self._connection)
+
+
+def pack(*command: str | bytes | int) -> bytes:
+    """A command as it travels.
+
+    >>> pack("GET", "a")
+    b'*2\\r\\n$3\\r\\nGET\\r\\n$1\\r\\na\\r\\n'
+    """
+    parts = [part if isinstance(part, bytes) else str(part).encode() for part in command]
+    return b"*%d\r\n%s" % (len(parts), b"".join([b"$%d\r\n%s\r\n" % (len(part), part) for part in parts]))

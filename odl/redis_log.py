@@ -24,8 +24,9 @@ from odl.log import (
     uncovered,
 )
 from odl.redis_keys import RedisKeys
+from odl.redis_lines import Loan
 from odl.redis_remembered import RedisPredictions
-from odl.redis_script import Argument, Call, RedisScript, address_of, run_together, transact
+from odl.redis_script import Argument, Call, RedisScript, address_of, lend, run_together, transact
 
 PIPELINE_MAX = 1_000  # appends in one round trip: more would gain nothing
 STEP_MAX = 50  # appends in one script: halves the cost of each, and holds up other clients for 0.4 ms at most
@@ -118,6 +119,22 @@ class RedisLog:
         else:
             reply = call.run()
         return _slice(self._present(reply), version, count)
+
+    def lend(self) -> Loan:
+        """A connection for `check_command` and `append_command`. Blocks. Raises `Unavailable`."""
+        return lend(self._client)
+
+    def check_command(self, version: int) -> bytes:
+        """What to send for `checked`, by a reader at `version`: the head without the entries."""
+        return self._read.packed((self._keys.head, self._keys.log), (version, 1))
+
+    def checked(self, reply: bytes) -> Head:
+        """The head of what the server replied to `check_command`."""
+        return _head_of(reply.partition(b"\n")[0])
+
+    def append_command(self, item: Append) -> bytes:
+        """What to send for `appended`: the same as `append`, and as safe to repeat."""
+        return self._append.packed(self._log_keys, self._arguments([item]))
 
     def position(self, source: str) -> str | None:
         head = ("HGET", self._keys.head, "version")

@@ -10,7 +10,7 @@ import redis
 
 from odl.errors import HistoryLost, Unavailable
 from odl.redis_functions import function_name, source_of
-from odl.redis_lines import Lines
+from odl.redis_lines import Lines, Loan, pack
 
 Argument: TypeAlias = str | bytes | int
 Answer = TypeVar("Answer")
@@ -57,6 +57,10 @@ class RedisScript:
         """The answers of one run for each list of arguments, in order, in one round trip: not a transaction,
         and repeatable. Raises `Unavailable` when any of them failed; the others may have run."""
         return _reach(self._client, lambda: self._evaluate_many(keys, arguments), repeatable=True)
+
+    def packed(self, keys: Sequence[str], arguments: Sequence[Argument]) -> bytes:
+        """What runs the script on a server that has it, as it travels: for connections of one's own."""
+        return pack(*self._command(keys, arguments))
 
     def _evaluate(self, tail: tuple[Argument, ...]) -> Any:
         if not self._by_function:
@@ -137,6 +141,11 @@ def run_together(client: redis.Redis, aside: Sequence[Call], last: Call) -> tupl
     if isinstance(answer, redis.exceptions.RedisError):
         raise as_odl_error(answer, client) from answer
     return beside, answer
+
+
+def lend(client: redis.Redis) -> Loan:
+    """A connection to a server that is there. Blocks. Raises `Unavailable`."""
+    return _reach(client, lambda: Loan(client), repeatable=True)
 
 
 def transact(client: redis.Redis, *commands: tuple[str | bytes, ...]) -> list[Any]:

@@ -1,4 +1,7 @@
-"""A replica: one thread owns the learner, and everybody else leaves requests in its mailbox."""
+"""A replica: one thread owns the learner, and everybody else leaves requests in its mailbox.
+
+Whoever can read the head of the log by itself may ask for predictions at that head instead (`answer_at`).
+"""
 
 import logging
 import os
@@ -10,14 +13,14 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import TypeVar
 
-from odl.actor import Actor, ReplicaSettings
+from odl.actor import Actor, Asked, ReplicaSettings
 from odl.errors import InvalidEvent, Unavailable
 from odl.event import Features
 from odl.fold import LoadLearner
 from odl.folds import LearnerOf
 from odl.follower import Follower
 from odl.learner import Learner, Schema
-from odl.log import Log
+from odl.log import Head, Log
 from odl.mailbox import Answer, Ask, Mailbox, fail
 from odl.remembered import PredictionStore
 from odl.snapshots import SnapshotStore
@@ -73,6 +76,11 @@ class Replica:
         return self._actor.follower.fold.learner.schema
 
     @property
+    def version(self) -> int:
+        """Entries of the log that it has learned, at this moment."""
+        return self._actor.follower.fold.version
+
+    @property
     def has_joined(self) -> bool:
         """Whether it was at the head since it began to fold; those who still catch up hold up nobody."""
         return self._actor.has_joined
@@ -123,6 +131,12 @@ class Replica:
         else:
             self._mailbox.put(request)
         return request.future
+
+    def answer_at(self, head: Head, asked: Sequence[Asked]) -> list[Answer | Exception | None]:
+        """Predictions on the caller's thread, for rows that were asked for before the caller began to read
+        `head`: what to tell each of them. None: `predict` has to see to it, since this replica has something
+        to learn, is in the middle of a turn, or has stopped. Never waits. Not for replicas that remember."""
+        return self._actor.answer_at(head, asked)
 
     def ask(self, function: Callable[[Follower], T]) -> "Future[T]":
         """Call `function` with the follower on the thread that owns it, at the end of a turn."""
@@ -201,5 +215,6 @@ class Replica:
             self._failure = f"the replica failed: {type(error).__name__}: {error}"
             logger.exception("replica %s gave up", self.replica_id)
         refusal = Unavailable(self._failure or "this replica is stopping")
+        self._actor.close()
         self._mailbox.close(refusal)
         self._actor.fail_all(refusal)

@@ -12,6 +12,7 @@ from urllib.parse import parse_qs
 
 from odl.errors import OdlError
 from odl.logs import PUID
+from odl.mailbox import Answer
 from seldon.answer import failure_of, status_body
 from seldon.contract import contract
 from seldon.http import MessageReader, Response, Scope, Transport, send_pieces
@@ -20,6 +21,7 @@ from seldon.open_inference import inference_answer, model_metadata, read_inferen
 from seldon.openapi import openapi
 from seldon.outcome import outcome
 from seldon.page import EVENTS, FILES, STREAM_HEADERS, page_file
+from seldon.request import Request
 from seldon.service import Service
 from seldon.traces import Tracer
 
@@ -44,6 +46,7 @@ class App:
         self.metrics = service.metrics
         self.live = Live(service, self.metrics)
         self._reader = MessageReader()
+        self._shortcut = service.shortcut()
         self._pool = ThreadPoolExecutor(FEEDBACK_THREADS, "feedback")
         self._answering: set[asyncio.Task[Any] | None] = set()  # requests that wait for their answer
         both, get = ("POST", "GET"), ("GET",)
@@ -95,6 +98,8 @@ class App:
     def close(self) -> None:
         """Start nothing more; what the threads are doing ends with the answers of Redis and Kafka."""
         self._pool.shutdown(wait=False, cancel_futures=True)
+        if self._shortcut is not None:
+            self._shortcut.close()
 
     def give_up(self) -> None:
         """Answer everybody who still waits that this server is stopping."""
@@ -150,14 +155,19 @@ class App:
 
     async def _predict(self, scope: Scope, transport: Transport) -> Response:
         started = time.perf_counter()
-        request, future = self._plane.ask(await self._reader.read(scope, transport))
+        request = self._plane.read(await self._reader.read(scope, transport))
         PUID.set(request.puid)
-        answer = await outcome(future)
+        answer = await self._predictions(request)
         message = self._plane.answer(request, answer)
         PUID.set(message["meta"]["puid"])
         response = Response.json(message)
         self.metrics.count_predictions(request.rows, answer, time.perf_counter() - started)
         return response
+
+    async def _predictions(self, request: Request) -> Answer:
+        place = self._shortcut.take(request.rows, request.min_version) if self._shortcut else None
+        answer = None if place is None else await place
+        return await outcome(self._plane.predictions(request)) if answer is None else answer
 
     async def _feedback(self, scope: Scope, transport: Transport) -> Response:
         started = time.perf_counter()
@@ -175,7 +185,8 @@ class App:
         started = time.perf_counter()
         inference = read_inference(await self._reader.read_body(scope, transport), self._plane.names)
         inference = replace(inference, request=self._plane.named(inference.request))
-        answer = await outcome(self._plane.predictions(inference.request))
+        self._plane.check(inference.request)
+        answer = await self._predictions(inference.request)
         service = self._service
         response = Response.json(inference_answer(service.name, service.replica.fold_id, inference, answer))
         seconds = time.perf_counter() - started

@@ -73,7 +73,8 @@ def open_service(
         metrics, tracer = PlaneMetrics(), tracer_of(os.environ)
         if tracer is not None:
             parts.callback(tracer.close)
-        replica = _replica(config, spec, client, predictions, metrics, tracer)
+        observed = _observed_log(config, client, predictions, metrics, tracer)
+        replica = _replica(config, spec, observed, client, predictions, tracer)
         _check_fold(config, log, replica)
         replica.start()
         parts.callback(lambda: replica.stop(deadline.left_s()))
@@ -115,20 +116,19 @@ def open_service(
             tracer=tracer,
             dead_letters=_dead_letters(config, kafka) if kafka else None,
             fleet=Fleet(log, replicas, RedisDrifts(client, config.name)),
+            log=None if replica.remembers else observed,
         )
 
 
-def _replica(
+def _observed_log(
     config: Config,
-    spec: ModelSpec,
     client: redis.Redis,
     predictions: RedisPredictions | None,
     metrics: PlaneMetrics,
     tracer: Tracer | None,
-) -> Replica:
-    """One that is not started. Its log is its own, since predictions travel with what its thread reads."""
-    learner = tracer.learner(HedgeLearner) if tracer else HedgeLearner
-    log = ObservedLog(
+) -> ObservedLog:
+    """One of the replica alone, since predictions travel with what its thread reads."""
+    return ObservedLog(
         client,
         config.name,
         ids_max=config.log.ids_max,
@@ -136,6 +136,18 @@ def _replica(
         metrics=metrics,
         tracer=tracer,
     )
+
+
+def _replica(
+    config: Config,
+    spec: ModelSpec,
+    log: ObservedLog,
+    client: redis.Redis,
+    predictions: RedisPredictions | None,
+    tracer: Tracer | None,
+) -> Replica:
+    """One that is not started."""
+    learner = tracer.learner(HedgeLearner) if tracer else HedgeLearner
     return Replica(
         lambda: learner(spec),
         learner.from_bytes,

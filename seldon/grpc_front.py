@@ -91,9 +91,10 @@ class GrpcFront:
 
     def _predict(self, body: bytes, headers: dict[str, str]) -> Json:
         started = time.perf_counter()
-        request, future = self._service.plane.ask(self._parse("SeldonMessage", body))
-        answer = future.result()
-        message = self._service.plane.answer(request, answer)
+        plane = self._service.plane
+        request = plane.read(self._parse("SeldonMessage", body))
+        answer = plane.predictions(request).result()
+        message = plane.answer(request, answer)
         self._metrics.count_predictions(request.rows, answer, time.perf_counter() - started, "grpc")
         return message
 

@@ -50,11 +50,17 @@ class DataPlane:
         self._log = log
         self._intake = Intake(self.names, join, clock_ms)
 
-    def ask(self, body: bytes | Json) -> tuple[Request, Future[Answer]]:
-        """Check a prediction request and hand it to the replica; `answer` makes the reply of both.
-        Raises `InvalidEvent`."""
+    def read(self, body: bytes | Json) -> Request:
+        """The request of a message, checked: what `predictions` and `answer` need. Raises `InvalidEvent`."""
         request = self.named(read_request(decode_message(body), self.names))
-        return request, self.predictions(request)
+        self.check(request)
+        return request
+
+    def check(self, request: Request) -> None:
+        """Raise `InvalidEvent` unless every row may be predicted."""
+        schema = self.replica.schema
+        for row in request.rows:
+            check_row(row, schema)
 
     def named(self, request: Request) -> Request:
         """The request with an id to be remembered under, where this replica remembers predictions."""
@@ -63,9 +69,7 @@ class DataPlane:
         return replace(request, puid=new_puid())
 
     def predictions(self, request: Request) -> Future[Answer]:
-        """Hand a request to the replica, whatever it was read from. Raises `InvalidEvent`."""
-        for row in request.rows:
-            check_row(row, self.replica.schema)
+        """Hand a request that is checked to the replica, whatever it was read from."""
         ids = row_ids(request.puid, len(request.rows)) if request.puid and self.replica.remembers else ()
         return self.replica.predict(request.rows, request.min_version, ids)
 
@@ -80,9 +84,9 @@ class DataPlane:
         )
 
     def predict(self, body: bytes | Json) -> Json:
-        """`ask`, wait, `answer`. Raises `InvalidEvent` or `Unavailable`."""
-        request, future = self.ask(body)
-        return self.answer(request, future.result())
+        """`read`, wait for `predictions`, `answer`. Raises `InvalidEvent` or `Unavailable`."""
+        request = self.read(body)
+        return self.answer(request, self.predictions(request).result())
 
     def feedback(self, body: bytes | Json, *, client: str = "", key: str = "", wait: str = "") -> Json:
         """Enter feedback: every row is an event of its own, and all are checked before the first is sent.

@@ -15,7 +15,9 @@ from seldon.plane import DataPlane
 from seldon.traces import Tracer
 
 if TYPE_CHECKING:
+    from odl.redis_log import RedisLog
     from seldon.fleet import Fleet  # needs a client of Redis, which a frozen model does without
+    from seldon.shortcut import Shortcut
 
 
 class Service:
@@ -38,6 +40,7 @@ class Service:
         tracer: Tracer | None = None,
         dead_letters: Callable[[], Json] | None = None,
         fleet: "Fleet | None" = None,
+        log: "RedisLog | None" = None,
         learns: bool = True,
     ) -> None:
         """`parts`: what to close; `fields`: declared features and their kinds, in order; `classes`: declared
@@ -51,6 +54,7 @@ class Service:
         self.metrics = metrics or PlaneMetrics()  # what every transport counts in
         self.tracer = tracer  # None: no traces
         self.fleet = fleet  # the log and the other replicas, for the page; None: there are none
+        self._log = log  # whose head an event loop may read by itself; None: it is the replica's thread's
         self.learns = learns  # False: a frozen model
         self._parts = parts
         self._dead_letters = dead_letters
@@ -69,6 +73,16 @@ class Service:
         the deadline. May be called twice."""
         self.deadline.start()
         self._parts.close()
+
+    def shortcut(self) -> "Shortcut | None":
+        """One for the event loop of a server; None where every prediction is the replica's thread's."""
+        if self._log is None:
+            return None
+        from seldon.shortcut import Shortcut
+        from seldon.wire import wire_to
+
+        replica, log = self.replica, self._log
+        return Shortcut(replica, log, lambda: wire_to(replica, log), self.metrics.read_seconds.observe)
 
     def live(self) -> Json:
         """That the replica's thread turns. Raises `Unavailable` when it gave up: restart the process."""

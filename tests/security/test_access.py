@@ -152,6 +152,7 @@ def test_every_route_of_the_server_has_a_stated_need() -> None:
         classes=(),
         metrics=PlaneMetrics(),
         tracer=None,
+        shortcut=lambda: None,
     )
     app = App(service)
     try:

@@ -192,7 +192,7 @@ def test_bad_bodies_get_a_status_and_one_sentence(
 
 def test_a_fault_of_ours_shows_no_trace(client: Client, caplog: Any) -> None:
     class Broken:
-        def ask(self, body: object) -> None:
+        def read(self, body: object) -> None:
             raise RuntimeError("secret internals")
 
     client.app._plane = Broken()  # type: ignore[assignment]

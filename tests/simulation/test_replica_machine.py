@@ -6,6 +6,7 @@ for short sequences of turns, rewinds, snapshots, trims and hand-overs that brea
 
 import contextlib
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import pytest
 from hash_learner import HashLearner
@@ -20,8 +21,9 @@ from simulated_server import Backup
 from odl.actor import ReplicaSettings
 from odl.errors import HistoryLost, OtherFold
 from odl.event import Event, encode
-from odl.log import CHAIN_START, Append
-from odl.mailbox import Predict, Request
+from odl.follower import Follower
+from odl.log import CHAIN_START, Append, Head
+from odl.mailbox import Answer, Predict, Request
 from odl.memory import MemoryLock
 from odl.snapshotter import capture, describe
 
@@ -31,6 +33,7 @@ BACKUPS_MAX = 3
 TURNS_MAX = 200  # of one replica at rest, learning one entry a turn
 
 EXAMPLES = 150
+BESIDE = ("append", "restore", "turn", "ask_beside", "send_check", "see_head")
 
 replicas = st.integers(0, REPLICAS - 1)
 
@@ -49,6 +52,39 @@ class Reader:
         self._inbox: list[Request] = []
         self._questions: list[tuple[Predict, int]] = []  # with the index of the log's head when it was asked
         self._served = (CHAIN_START, 0)  # chain and epoch of the last answer
+        # An event loop beside the replica's thread: who waits for its next check, who for the one under way,
+        # and the head that this one saw. All but the head are indexes of the log's head when they asked.
+        self.next: list[int] = []
+        self.waiting: list[int] = []
+        self.seen: Head | None = None
+
+    def ask_beside(self) -> None:
+        self.next.append(len(self._machine.history.heads) - 1)
+
+    def send_check(self) -> None:
+        if not self.waiting:
+            self.waiting, self.next = self.next, []
+
+    def see_head(self) -> None:
+        if self.waiting and self.seen is None:
+            self.seen = self._machine.server.head()
+
+    def take_reply(self) -> None:
+        """Answer beside the thread those who can be, and leave the others to it."""
+        if self.seen is None:
+            return
+        indexes, head = self.waiting, self.seen
+        self.waiting, self.seen = [], None
+        for index, told in zip(indexes, self.actor.answer_at(head, [([ROW], 0)] * len(indexes)), strict=True):
+            if told is None:
+                self.ask()
+                continue
+            assert isinstance(told, Answer)
+            fold = self.actor.follower.fold
+            assert (told.version, told.epoch, head.fold_id) == (fold.version, head.epoch, "hash-1")
+            assert told.predictions == [fold.learner.predict_one(ROW)]
+            self._check(told, index)
+            type(self._machine).beside += 1
 
     def ask(self) -> Predict:
         request = self.actor.request([ROW])
@@ -65,18 +101,24 @@ class Reader:
             if request.future.done() and request.future.exception(0) is None:
                 assert request.future.result(0).version == fold.version
                 assert self._machine.server.head().fold_id == "hash-1", "answered for another fold's log"
-                history.check_answer(self.name, fold.chain, index)
-                chain, epoch = self._served
-                goes_on = history.is_within(chain, fold.chain)
-                assert goes_on or request.future.result(0).epoch > epoch, "another branch in the same epoch"
-                self._served = (fold.chain, request.future.result(0).epoch)
+                self._check(request.future.result(0), index)
         self._questions = [each for each in self._questions if not each[0].future.done()]
+
+    def _check(self, answer: Answer, index: int) -> None:
+        history, chain_now = self._machine.history, self.actor.follower.fold.chain
+        history.check_answer(self.name, chain_now, index)
+        chain, epoch = self._served
+        goes_on = history.is_within(chain, chain_now)
+        assert goes_on or answer.epoch > epoch, "another branch in the same epoch"
+        self._served = (chain_now, answer.epoch)
 
 
 class ReplicaMachine(RuleBasedStateMachine):
     """Two replicas, a log, its snapshots and its backups."""
 
     parts = Parts()
+    reader = Reader
+    beside = 0  # answers that needed no turn, of all runs
 
     def __init__(self) -> None:
         super().__init__()
@@ -88,7 +130,7 @@ class ReplicaMachine(RuleBasedStateMachine):
         self.server.create()
         self.backups: list[Backup] = [self.server.backup()]
         self.sent = 0
-        self.readers = [Reader(self, f"replica {number}", 1 + 2 * number) for number in range(REPLICAS)]
+        self.readers = [self.reader(self, f"replica {number}", 1 + 2 * number) for number in range(REPLICAS)]
 
     def clock(self) -> float:
         self.time_s += 1e-6
@@ -111,9 +153,29 @@ class ReplicaMachine(RuleBasedStateMachine):
     def turn(self, who: int) -> None:
         self.readers[who].turn()
 
+    @rule(
+        who=replicas,
+        before=st.lists(st.sampled_from(["append", "restore", "turn"]), max_size=3),
+        during=st.lists(st.sampled_from(BESIDE), min_size=2, max_size=6),
+    )
+    def ask_beside(self, who: int, before: list[str], during: list[str]) -> None:
+        """A head check of an event loop, with what happens before it and meanwhile."""
+        steps = ("turn", "turn", *before, "ask_beside", "send_check", "see_head", *during, "take_reply")
+        for step in steps:
+            if step == "append":
+                self.append(1)
+            elif step == "restore":
+                self.restore(0)
+            else:
+                getattr(self.readers[who], step)()
+
+    @rule(who=replicas, step=st.sampled_from(["ask_beside", "send_check", "see_head", "take_reply"]))
+    def step_beside(self, who: int, step: str) -> None:
+        getattr(self.readers[who], step)()
+
     @rule(who=replicas, learn_per_turn=st.sampled_from([1, 3, 100]))
     def restart(self, who: int, learn_per_turn: int) -> None:
-        self.readers[who] = Reader(self, f"replica {who}", learn_per_turn)
+        self.readers[who] = self.reader(self, f"replica {who}", learn_per_turn)
 
     @rule(who=replicas)
     def save(self, who: int) -> None:
@@ -190,12 +252,52 @@ def run_machine(machine: type[ReplicaMachine], phases: Sequence[Phase] = tuple(P
     )
 
 
+class JoiningReader(Reader):
+    """Answers those, too, who came while the head was being read."""
+
+    def take_reply(self) -> None:
+        if self.seen is not None:
+            self.waiting, self.next = self.waiting + self.next, []
+        super().take_reply()
+
+
+class NumberFollower(Follower):
+    """Takes the version of a head for the whole of it."""
+
+    def is_at(self, head: Head) -> bool:
+        return self.fold.version == head.version
+
+
+class HastyFollower(Follower):
+    """Answers by what it has learned, though the head is further."""
+
+    def is_at(self, head: Head) -> bool:
+        return not self._restoring
+
+
 def test_no_short_sequence_of_faults_breaks_a_promise() -> None:
+    ReplicaMachine.beside = 0
     run_machine(ReplicaMachine)
+    assert ReplicaMachine.beside > EXAMPLES
 
 
 @pytest.mark.parametrize("name", ["version_only", "trim_before_verify"])
 def test_a_rule_that_is_missing_is_noticed(name: str) -> None:
     weaker = type("Weaker", (ReplicaMachine,), {"parts": MUTANTS[name]})
     with pytest.raises((Violation, AssertionError, HistoryLost)):
+        run_machine(weaker, phases=[Phase.generate])
+
+
+@pytest.mark.parametrize(
+    "missing",
+    [
+        {"reader": JoiningReader},
+        {"parts": Parts(follower=NumberFollower)},
+        {"parts": Parts(follower=HastyFollower)},
+    ],
+    ids=["joins_a_check_under_way", "compares_numbers_only", "does_not_compare"],
+)
+def test_a_rule_of_answers_beside_the_thread_that_is_missing_is_noticed(missing: dict[str, Any]) -> None:
+    weaker = type("Weaker", (ReplicaMachine,), missing)
+    with pytest.raises((Violation, AssertionError)):
         run_machine(weaker, phases=[Phase.generate])
