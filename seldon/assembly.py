@@ -68,7 +68,6 @@ def open_service(
         parts.callback(lambda: _disconnect(client, deadline))
         log = _open_log(config, client, with_kafka=kafka is not None)
         sink = _sink(config, log, kafka, parts, deadline)
-        snapshots = RedisSnapshots(client, config.name)
         predictions = predictions_of(config, client)
         metrics, tracer = PlaneMetrics(), tracer_of(os.environ)
         if tracer is not None:
@@ -81,7 +80,7 @@ def open_service(
         replicas = RedisReplicas(client, config.name)
         snapshotter = Snapshotter(
             replica,
-            snapshots,
+            RedisSnapshots(client, config.name),
             RedisLock(client, config.name),
             HedgeLearner.from_bytes,
             log,
@@ -100,7 +99,6 @@ def open_service(
         # The order of columns is what the model file says; the spec keeps its fields sorted.
         names = list(config.model.get("fields") or {})
         join = Join(log, predictions, config.feedback.corrections)
-        greeting = _greeting(config, replica, kafka)
         return Service(
             config.name,
             replica,
@@ -109,7 +107,7 @@ def open_service(
             task=spec.task,
             fields=config.model.get("fields") or {},
             classes=spec.classes,
-            greeting=greeting,
+            greeting=_greeting(config, replica, kafka),
             guard=Guard(access, config.serve.open),
             deadline=deadline,
             metrics=metrics,
