@@ -3,11 +3,11 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 ARGS ?=
 # What the images hold beyond the core.
-SERVER_EXTRAS := --extra grpc --extra schemas --extra traces
+SERVER_EXTRAS := --extra grpc --extra schemas --extra store --extra traces
 TRAINER_EXTRAS := --extra keras --extra lake --extra schemas --extra drift
 
 .DEFAULT_GOAL := help
-.PHONY: apiserver cluster images help install demo test lint format simulate bench lock audit sbom clean soak kafka kafka-install
+.PHONY: apiserver cluster images images-test help install demo test lint format simulate bench lock audit sbom clean soak kafka kafka-install moa-install
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -52,6 +52,13 @@ kafka-install: install ## download Apache Kafka by Maven into .odl/kafka (43 MB)
 kafka: kafka-install ## run a real Apache Kafka broker until Ctrl-C
 	@$(BIN)/python tests/faults/apache_kafka.py run
 
+moa-install: ## download MOA by Maven into .odl/moa (12 MB), for benchmarks/quality.py --learners moa-arf moa-srp
+	@command -v mvn >/dev/null || { echo "no Maven here: apt-get install maven"; exit 1; }
+	@ls .odl/moa/moa-*.jar >/dev/null 2>&1 || mvn -q -B -f benchmarks/quality_parts/moa.xml \
+		org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy-dependencies \
+		-DincludeScope=runtime -DoutputDirectory=$(CURDIR)/.odl/moa
+	@$(BIN)/python -c "import jpype" 2>/dev/null || echo "Python reaches it by JPype: $(BIN)/uv pip install jpype1"
+
 bench: install ## print the benchmarks' ratios and write build/bench/*.json
 	@for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python $$file --json build/bench/$$(basename $$file .py).json || exit 1; done
 
@@ -69,14 +76,21 @@ CERTIFICATES := $(wildcard /etc/ssl/certs/ca-certificates.crt)
 images: ## build the images by buildah (BASE=... for another base; without one, made from Debian's packages)
 	@test -n "$(BASE)" || buildah inspect --type image localhost/odl-base:bookworm >/dev/null 2>&1 \
 		|| k8s/images/base.sh localhost/odl-base:bookworm
+	@mkdir -p build
 	@for name in server trainer scorer; do \
-		buildah bud --isolation chroot $(foreach file,$(CERTIFICATES),--volume $(file):$(file):ro) \
+		buildah bud --layers --isolation chroot $(foreach file,$(CERTIFICATES),--volume $(file):$(file):ro) \
 			--build-arg BASE=$(or $(BASE),localhost/odl-base:bookworm) \
 			--build-arg VERSION=$$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml) \
 			--build-arg REVISION=$$(git rev-parse --short HEAD) \
 			--file k8s/images/$$name.Containerfile --tag localhost/odl-$$name . || exit 1; \
+		container=$$(buildah from localhost/odl-$$name) \
+			&& buildah run --isolation chroot $$container -- cat /opt/odl/sbom.json >build/odl-$$name.sbom.json \
+			&& buildah rm $$container >/dev/null || exit 1; \
 	done
-	@buildah images
+	@buildah images | grep -E '/odl-(server|trainer|scorer) '; ls build/*.sbom.json
+
+images-test: install ## build the images and run them as nobody on a read-only root (root; buildah; ODL_TEST_BASE_IMAGE=... for another base)
+	@ODL_TEST_IMAGES=all $(BIN)/python -m pytest -n 0 tests/images $(ARGS)
 
 cluster: install ## what k8s/overlays/plain runs, as processes with addresses of their own, under load (ARGS="--seconds 600")
 	@rm -rf build/cluster && unshare $$([ $$(id -u) = 0 ] || echo --user --map-root-user) --net -- \

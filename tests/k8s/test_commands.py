@@ -29,13 +29,15 @@ def environment(overlay: Overlay, pod: Pod) -> dict[str, str]:
     (container,) = pod.containers
     found: dict[str, str] = {}
     for source in container.get("envFrom", []):
-        found |= overlay.one("ConfigMap", source["configMapRef"]["name"])["data"]
+        if "configMapRef" in source:
+            found |= overlay.one("ConfigMap", source["configMapRef"]["name"])["data"]
     return found | {each["name"]: each["value"] for each in container.get("env", []) if "value" in each}
 
 
 def ours(overlay: Overlay) -> list[Pod]:
     """Pods whose main container is an `odl` command."""
-    return [pod for pod in overlay.pods() if "/odl-server" in pod.containers[0]["image"]]
+    images = ("/odl-server", "/odl-trainer")
+    return [pod for pod in overlay.pods() if any(name in pod.containers[0]["image"] for name in images)]
 
 
 def test_arguments_are_understood(overlay: Overlay) -> None:
@@ -60,8 +62,9 @@ def test_the_environment_is_read(overlay: Overlay) -> None:
 def test_files_that_the_environment_names_are_mounted(overlay: Overlay) -> None:
     for pod in (each for each in ours(overlay) if each.runs_on):  # a job reads some of it only
         mounts = [mount["mountPath"] for mount in pod.containers[0]["volumeMounts"]]
+        kafka = pod.containers[0]["args"][0] in ("serve", "consume")
         for name, value in environment(overlay, pod).items():
-            if value.startswith("/"):
+            if value.startswith("/") and (kafka or name != "ODL_KAFKA_OPTIONS"):
                 assert any(value.startswith(f"{mount}/") for mount in mounts), f"{pod.owner}: {name}={value}"
 
 
@@ -76,6 +79,23 @@ def test_the_model_file_is_one_and_its_topics_are_made(production: Overlay) -> N
         if each["resource"]["type"] == "group"
     ]
     assert groups == [config.kafka.group]
+
+
+def test_what_is_archived_has_an_archiver_and_replicas_that_may_ask_it(production: Overlay) -> None:
+    config = parse_config(production.named("ConfigMap", "odl-model")["data"]["model.toml"])
+    assert config.log.archive and config.log.retain
+    asking = {
+        pod.owner
+        for pod in ours(production)
+        if any("secretRef" in source for source in pod.containers[0].get("envFrom", []))
+    }
+    assert asking == {"CronJob/odl-archive", "SeldonDeployment/odl/main", "SeldonDeployment/odl/canary"}
+
+
+def test_what_needs_more_packages_than_serving_runs_the_trainer(overlay: Overlay) -> None:
+    for pod in ours(overlay):
+        needs_more = pod.containers[0]["args"][0] in ("archive", "drift")
+        assert ("/odl-trainer:" in pod.containers[0]["image"]) == needs_more, pod.owner
 
 
 def test_probes_ask_for_paths_that_the_server_has(overlay: Overlay) -> None:

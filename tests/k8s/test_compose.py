@@ -14,6 +14,7 @@ import yaml
 from overlays import ROOT, build, missing
 
 from odl.config import load_config
+from odl.embedded_redis import _binary
 from odl.redis_connection import check_server, connect
 
 FOLDER = ROOT / "k8s" / "compose"
@@ -43,6 +44,15 @@ def test_images_are_pinned_and_those_of_kubernetes(services: dict[str, dict[str,
         pytest.skip(missing())
     there = {c["image"] for pod in build("plain").pods() for c in pod.all_containers}
     assert there <= images
+
+
+def test_redis_and_kafka_are_the_versions_that_the_tests_run(services: dict[str, dict[str, Any]]) -> None:
+    valkey = subprocess.run(
+        [str(_binary()), "--version"], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert f"v={services['redis']['image'].rpartition(':')[2]} " in valkey.stdout
+    kafka = (ROOT / "tests" / "faults" / "apache_kafka.py").read_text()
+    assert f'KAFKA_VERSION = "{services["kafka"]["image"].rpartition(":")[2]}"' in kafka
 
 
 def test_what_lasts_has_a_health_check_a_limit_and_no_open_port(services: dict[str, dict[str, Any]]) -> None:
@@ -97,8 +107,6 @@ def test_topics_are_those_of_the_model(services: dict[str, dict[str, Any]]) -> N
 
 
 def test_redis_runs_so_that_replicas_accept_it(services: dict[str, dict[str, Any]], tmp_path: Path) -> None:
-    from odl.embedded_redis import _binary
-
     _, *arguments = services["redis"]["command"]
     socket = tmp_path / "redis.sock"
     command = [str(_binary()), *arguments, "--port", "0", "--unixsocket", str(socket), "--dir", str(tmp_path)]
