@@ -37,3 +37,19 @@ def redis_client(valkey_url: str) -> Iterator[redis.Redis]:
 def model_name() -> str:
     """A model name that no other test of this process uses."""
     return f"model-{next(_numbers)}"
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """After tests under fire: which faults really landed, since a fault that did not proves nothing."""
+    reports = [report for kind in ("passed", "failed") for report in terminalreporter.stats.get(kind, [])]
+    told = sorted(
+        value
+        for report in reports
+        for name, value in getattr(report, "user_properties", ())
+        if name == "landed" and report.when == "call"
+    )
+    if told:
+        terminalreporter.section("faults that landed")
+    for row, title, size, landed in told:
+        counts = ", ".join(f"{name} {count:,}" for name, count in sorted(landed.items()))
+        terminalreporter.write_line(f"{row:<4} {title} [{size}]: {counts}")

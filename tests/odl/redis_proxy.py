@@ -25,6 +25,7 @@ class RedisProxy:
         self.hold_at: Callable[[bytes], bool] | None = None  # a request that waits until `release`
         self.held = threading.Event()  # such a request waits
         self.release = threading.Event()  # it may go on
+        self.passed = threading.Event()  # it has gone on
         self.requests = 0  # chunks that reached the server
         self.counts: Counter[str] = Counter()  # of faults that landed
         self._server_port = server_port
@@ -85,11 +86,14 @@ class RedisProxy:
     def _forward_requests(self, client: socket.socket, server: socket.socket) -> None:
         with contextlib.suppress(OSError):
             while chunk := client.recv(1 << 20):
-                if self.hold_at is not None and self.hold_at(chunk):
+                is_held = self.hold_at is not None and self.hold_at(chunk)
+                if is_held:
                     self.held.set()
                     self.release.wait()
                 self.requests += 1
                 server.sendall(chunk)
+                if is_held:
+                    self.passed.set()
         _close(server)
 
     def _forward_replies(self, server: socket.socket, client: socket.socket) -> None:

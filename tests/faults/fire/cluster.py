@@ -70,6 +70,7 @@ class Cluster:
         of its own; `settings`: of the model files."""
         directory.mkdir(parents=True, exist_ok=True)
         self.directory = directory
+        self.product = product
         self.partitions = partitions
         self.cold = cold
         self._model = {"policy": "refuse", "snapshot_every": 10_000, "deadline_s": 2.0, "log": "", **settings}

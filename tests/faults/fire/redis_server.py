@@ -3,6 +3,7 @@
 import contextlib
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -91,6 +92,10 @@ class RedisServer:
             self.port, self.client = port, client
             self.settings["port"] = str(port)
 
+    def pause(self) -> None:
+        """SIGSTOP: it answers nobody, its connections stay open."""
+        self._process.send_signal(signal.SIGSTOP)
+
     def kill(self) -> None:
         """kill -9, as a power cut that the disk survives."""
         self._process.kill()
@@ -101,6 +106,7 @@ class RedisServer:
         """End it. May be called twice."""
         if self._process.poll() is None:
             self._process.terminate()
+            self._process.send_signal(signal.SIGCONT)  # if it was paused
             self._process.wait(READY_S_MAX)
         self.client.close()
 

@@ -14,32 +14,40 @@ from fire.load import Caller, KafkaSender
 from fire.waiting import wait_until
 
 VICTIMS = ("replica", "consumer", "redis")
-EVENTS_BETWEEN = (5, 150)  # learned between two kills, so that each meets work under way
-KAFKA_PER_S = 150
+CALLERS = 3
+KAFKA_PER_S = 2_000  # more than is learned while somebody is dead, so that every start meets a backlog
 
 
 def kills(
-    seed: int, directory: Path, *, count: int = 6, product: str = "valkey", kafka: str = "embedded"
+    seed: int,
+    directory: Path,
+    *,
+    count: int = 6,
+    events: int = 1_000,
+    product: str = "valkey",
+    kafka: str = "embedded",
 ) -> Counter[str]:
-    """Feedback by REST is acknowledged by Redis alone (`appendfsync always`). A real Apache Kafka is killed,
-    too; the embedded broker keeps everything in memory."""
+    """`count` kills while at least `events` events are learned. Feedback by REST is acknowledged by Redis
+    alone (`appendfsync always`). A real Apache Kafka is killed, too; the embedded broker keeps everything in
+    memory."""
     chance = random.Random(seed)
     landed: Counter[str] = Counter()
     kinds = VICTIMS if kafka == "embedded" else (*VICTIMS, "kafka")
     victims = [kinds[number % len(kinds)] for number in range(count)]
     chance.shuffle(victims)
-    with Cluster(directory, product, kafka=kafka, snapshot_every=500) as cluster, ExitStack() as senders:
+    with Cluster(directory, product, kafka=kafka, snapshot_every=1_000) as cluster, ExitStack() as senders:
         cluster.start_consumer()
         cluster.start_replicas(2)
-        callers = [Caller(cluster.replicas, seed * 100 + number, pause_s=0.002) for number in range(3)]
-        producer = KafkaSender(cluster.broker.bootstrap, seed, rate=KAFKA_PER_S)
+        callers = [Caller(cluster.replicas, seed * 100 + number, pause_s=0.01) for number in range(CALLERS)]
+        producer = KafkaSender(cluster.broker.bootstrap, seed, rate=KAFKA_PER_S, events_max=events * 9 // 10)
         for sender in (*callers, producer):
             senders.enter_context(sender)
-        for victim in victims:
-            goal = cluster.version() + chance.randint(*EVENTS_BETWEEN)
-            _wait_for(cluster, goal)
+        # Sorted moments of the log, so that each kill meets work under way.
+        for victim, moment in zip(victims, sorted(chance.choices(range(events), k=count)), strict=True):
+            _wait_for(cluster, moment)
             _strike(victim, cluster, chance, landed)
-        _wait_for(cluster, cluster.version() + EVENTS_BETWEEN[0])
+        _wait_for(cluster, events)
+        producer.join()
         for sender in (*callers, producer):
             sender.finish()
         accepted = [
@@ -56,11 +64,12 @@ def kills(
 
 
 def _wait_for(cluster: Cluster, version: int) -> None:
-    """Until the log is there and everybody serves, what ended at its start being started again."""
+    """Until the log is there; what has ended is started again. Nobody waits until everybody serves: who is
+    killed next may be starting."""
 
     def is_there() -> bool:
         cluster.supervise()
-        return cluster.version() >= version and all(replica.url for replica in cluster.replicas)
+        return cluster.version() >= version
 
     wait_until(is_there, f"version {version} under load")
 
@@ -77,6 +86,7 @@ def _strike(victim: str, cluster: Cluster, chance: random.Random, landed: Counte
         cluster.broker.start()
         landed["kafka killed"] += 1
     else:
+        cluster.supervise()
         chosen = chance.choice(cluster.consumers if victim == "consumer" else cluster.replicas)
         landed[f"{victim} killed"] += chosen.kill()
         cluster.supervise()

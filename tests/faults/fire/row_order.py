@@ -13,6 +13,7 @@ from redis_proxy import RedisProxy
 from fire.cluster import Cluster
 from fire.counter import Operation, check
 from fire.load import Caller
+from fire.row_threads import histories
 from fire.waiting import wait_until
 
 REPLICAS = 3
@@ -20,7 +21,14 @@ CALLERS = 6
 PAUSE_S = (0.01, 0.15)  # a replica is stopped for that long, with requests in it
 
 
-def linearizable(seed: int, directory: Path, *, operations: int = 3_000) -> Counter[str]:
+def order(seed: int, directory: Path, *, count: int = 50, operations: int = 5_000) -> Counter[str]:
+    """One history of real processes, the others of threads."""
+    landed = linearizable(seed, directory / "processes", operations=operations)
+    landed["histories"] += 1
+    return landed + histories(seed, directory / "threads", count=count - 1, operations=operations)
+
+
+def linearizable(seed: int, directory: Path, *, operations: int) -> Counter[str]:
     """Real processes under load, while one replica after the other is stopped and continued."""
     chance = random.Random(seed)
     landed: Counter[str] = Counter()

@@ -14,7 +14,7 @@ from fire.waiting import wait_until
 def cold_starts(seed: int, directory: Path, *, count: int = 5, events: int = 2_000) -> Counter[str]:
     """R20: replicas that start at once on a log with a past; all serve its newest version, one digest."""
     chance = random.Random(seed)
-    with Cluster(directory, snapshot_every=500) as cluster:
+    with Cluster(directory, cold=True, snapshot_every=500) as cluster:
         cluster.start_consumer()
         with KafkaSender(
             cluster.broker.bootstrap, chance.getrandbits(30), rate=10_000, events_max=events

@@ -10,7 +10,19 @@ from typing import Any
 
 from apache_kafka import missing
 
-from fire import row_kills, row_load, row_order, row_outages, row_pauses, row_poison, row_rewinds, row_starts
+from fire import (
+    row_damage,
+    row_decisions,
+    row_holders,
+    row_kills,
+    row_load,
+    row_order,
+    row_outages,
+    row_pauses,
+    row_poison,
+    row_rewinds,
+    row_starts,
+)
 from fire.redis_server import binary_of
 
 SIMULATION = Path(__file__).parent.parent.parent / "simulation" / "run.py"
@@ -61,43 +73,61 @@ ROWS: dict[str, Row] = {
         row_kills.kills,
         ("replica killed", "consumer killed", "redis killed", "kafka killed"),
         1_000,
-        commit={"count": 6},
-        long={"count": 30},
+        commit={"count": 60, "events": 50_000},
+        long={"count": 60, "events": 60_000},
         servers=True,
     ),
     "R2": Row(
-        "Redis rewinds: AOF cut, older copy, FLUSHALL",
+        "Redis rewinds: AOF cut, older copy, FLUSHALL, failover behind a black hole",
         row_rewinds.rewinds,
-        ("redis cut", "redis older", "redis flushed"),
+        ("redis cut", "redis older", "redis flushed", "redis failed over"),
         300,
-        commit={"count": 3},
-        long={"count": 9},
+        commit={"count": 20},
+        long={"count": 20},
         servers=True,
     ),
-    "R3": Row("seeded simulation of the protocol", simulate, ("worlds",), 1_000_000, commit={"runs": 500}),
+    "R3": Row(
+        "seeded simulation of the protocol", simulate, ("worlds",), 1_000_000, commit={"runs": SIMULATED_RUNS}
+    ),
     "R5": Row(
         "predict after feedback over 3 replicas, linearizable",
-        row_order.linearizable,
+        row_order.order,
         ("operations",),
         100_000_000,
-        commit={"operations": 3_000},
-        long={"operations": 50_000},
+        commit={"count": 50, "operations": 5_000},
+        long={"count": 20, "operations": 50_000},
     ),
     "R5b": Row("the check finds stale answers", row_order.planted_stale_answers, ("found",), 1_000),
+    "R7": Row(
+        "snapshots flipped, truncated, swapped",
+        row_damage.snapshots,
+        ("damages",),
+        10_000,
+        commit={"count": 2_000},
+        long={"count": 2_000},
+    ),
+    "R8": Row(
+        "log entries changed, missing, swapped",
+        row_damage.entries,
+        ("damages",),
+        10_000,
+        commit={"count": 500},
+        long={"count": 2_000},
+    ),
     "R9": Row(
         "one reply in ten dropped or delayed",
         row_outages.lost_replies,
         ("events",),
         1_000_000,
-        commit={"events": 1_500},
-        long={"events": 20_000},
+        commit={"events": 20_000},
+        long={"events": 50_000},
     ),
     "R10": Row(
         "Redis away",
         row_outages.redis_away,
         ("outages",),
         20,
-        commit={"away_s": 3.0},
+        commit={"away_s": 10.0},
         long={"away_s": 60.0},
     ),
     "R11": Row(
@@ -105,18 +135,28 @@ ROWS: dict[str, Row] = {
         row_outages.kafka_away,
         ("outages",),
         20,
-        commit={"away_s": 3.0},
+        commit={"away_s": 10.0},
         long={"away_s": 60.0},
     ),
     "R12": Row("a replica stopped past a trim", row_pauses.trimmed_past, ("rejoined",), 50),
-    "R13": Row("a lock holder paused at each step", row_pauses.paused_holder, ("stale writes refused",), 300),
+    "R13": Row(
+        "a lock holder paused at each step", row_holders.paused_holder, ("stale writes refused",), 1_900
+    ),
     "R15": Row(
         "one message in five is poison",
         row_poison.poison,
         ("good", "bad"),
         1_000_000,
-        commit={"events": 2_000},
-        long={"events": 20_000},
+        commit={"events": 20_000},
+        long={"events": 50_000},
+    ),
+    "R17": Row(
+        "promote and rollback under load",
+        row_decisions.decisions,
+        ("decisions",),
+        500,
+        commit={"count": 10},
+        long={"count": 25},
     ),
     "R18": Row(
         "load held",
@@ -161,6 +201,11 @@ def play(name: str, seed: int, directory: Path, *, long: bool = False, **sizes: 
             f'{name} with seed {seed} ({told}): make soak ARGS="--row {name} --seed {seed} --rounds 1"'
         )
         raise
+
+
+def size_of(name: str, sizes: Mapping[str, Any]) -> str:
+    """A row's size in `make test`, changed by `sizes`, for people to read."""
+    return ", ".join(f"{key} {value}" for key, value in {**ROWS[name].commit, **sizes}.items())
 
 
 def _servers(name: str, seed: int) -> dict[str, str]:
