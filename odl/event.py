@@ -26,6 +26,7 @@ FIELDS_MAX = 4_096
 CORRECTIONS_MAX = 99  # of one event; whoever changes a label more often has another problem
 
 _WEIGHT = 1.0
+_FLOATS = {float}
 
 
 class Event(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
@@ -107,6 +108,11 @@ def check_features(x: Features) -> None:
     """Raise `InvalidEvent` unless every name and value of `x` is within bounds and finite."""
     if len(x) > FIELDS_MAX:
         raise InvalidEvent(f"expected at most {FIELDS_MAX} features, received {len(x)}", reason="TOO_WIDE")
+    # Most rows hold finite floats only, and a sum is not finite where one of its terms is not: this takes a
+    # tenth of the time that looking at each value does.
+    are_plain = set(map(type, x.values())) == _FLOATS and math.isfinite(sum(x.values()))  # type: ignore[arg-type]
+    if are_plain and "" not in x and max(map(len, x)) <= NAME_LENGTH_MAX:
+        return
     for name, value in x.items():
         if not 1 <= len(name) <= NAME_LENGTH_MAX:
             raise InvalidEvent(

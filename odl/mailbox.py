@@ -7,13 +7,14 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
+
 from odl.errors import OdlError
 from odl.event import Features, Prediction
 from odl.log import Head
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(msgspec.Struct, frozen=True):  # made for every request: three times as fast as a dataclass
     """Predictions of one request, all made by the same version."""
 
     predictions: list[Prediction]  # one per row

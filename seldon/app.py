@@ -122,28 +122,30 @@ class App:
 
     async def respond(self, scope: Scope, transport: Transport) -> Response:
         """The response to one request, whatever happens."""
+        path = scope.path  # granian makes it anew each time
         try:
-            methods, handler = self._routes.get(scope.path, ((), None))
+            methods, handler = self._routes.get(path, ((), None))
             if handler is None:
-                return self._refuse(scope.path, 404, f"there is nothing at {scope.path[:200]}", "NOT_FOUND")
+                return self._refuse(path, 404, f"there is nothing at {path[:200]}", "NOT_FOUND")
             if scope.method not in methods:
                 allow = (("allow", ", ".join(methods)),)
-                info = f"expected {' or '.join(methods)} for {scope.path}, received {scope.method}"
-                return self._refuse(scope.path, 405, info, "METHOD_NOT_ALLOWED", allow)
-            self._guard.admit(scope.path, scope.headers)
+                info = f"expected {' or '.join(methods)} for {path}, received {scope.method}"
+                return self._refuse(path, 405, info, "METHOD_NOT_ALLOWED", allow)
+            if self._guard.asks_for_tokens:
+                self._guard.admit(path, scope.headers)
             return await handler(scope, transport)
         except OdlError as error:
             failure = failure_of(error)
             if failure.status >= 500 and not failure.retry_after_s:
-                logger.error("%s %s: %s", scope.method, scope.path, error)
+                logger.error("%s %s: %s", scope.method, path, error)
             status = failure.body["status"]
-            return self._refuse(scope.path, failure.status, status["info"], status["reason"], failure.headers)
+            return self._refuse(path, failure.status, status["info"], status["reason"], failure.headers)
         except asyncio.CancelledError:
             info = "this server is stopping: try again"
-            return self._refuse(scope.path, 503, info, "STOPPING", (("retry-after", "1"),))
+            return self._refuse(path, 503, info, "STOPPING", (("retry-after", "1"),))
         except Exception:
-            logger.exception("%s %s failed", scope.method, scope.path)
-            return self._refuse(scope.path, 500, "the server failed; its log says why", "INTERNAL")
+            logger.exception("%s %s failed", scope.method, path)
+            return self._refuse(path, 500, "the server failed; its log says why", "INTERNAL")
 
     def _refuse(
         self, path: str, status: int, info: str, reason: str, headers: tuple[tuple[str, str], ...] = ()

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass
 from typing import Any, Protocol
 from urllib.parse import parse_qs
 
@@ -45,8 +44,7 @@ class Transport(Protocol):
         """Answer."""
 
 
-@dataclass(frozen=True, slots=True)
-class Response:
+class Response(msgspec.Struct, frozen=True):
     """An answer."""
 
     body: bytes
@@ -71,8 +69,9 @@ class MessageReader:
 
     async def read(self, scope: Scope, transport: Transport) -> bytes:
         """The message of one request. Raises `InvalidEvent`."""
-        kind = scope.headers.get("content-type", "")
-        body = await self.read_body(scope, transport)
+        headers = scope.headers  # granian makes them anew each time
+        kind = headers.get("content-type", "")
+        body = await self._read_body(headers, transport)
         if kind.startswith(MULTIPART):
             body = message_of_parts(kind, body)
         if kind.startswith(FORM):
@@ -85,7 +84,10 @@ class MessageReader:
     async def read_body(self, scope: Scope, transport: Transport) -> bytes:
         """The body: refused (413) unread when it says that it is beyond the cap, and as soon as it goes
         beyond the cap otherwise; given up (408) when it takes too long to arrive."""
-        announced = scope.headers.get("content-length")
+        return await self._read_body(scope.headers, transport)
+
+    async def _read_body(self, headers: Any, transport: Transport) -> bytes:
+        announced = headers.get("content-length")
         if announced is not None and int(announced) > BODY_BYTES_MAX:  # granian lets only digits through
             raise too_large(int(announced))
         task = asyncio.current_task()

@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 
+import msgspec
+
 from odl.errors import Unavailable
 from odl.event import Event
 from odl.feedback import Receipt, Sink, check_row
@@ -66,7 +68,7 @@ class DataPlane:
         """The request with an id to be remembered under, where this replica remembers predictions."""
         if request.puid or not self.replica.remembers:
             return request
-        return replace(request, puid=new_puid())
+        return msgspec.structs.replace(request, puid=new_puid())
 
     def predictions(self, request: Request) -> Future[Answer]:
         """Hand a request that is checked to the replica, whatever it was read from."""

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
@@ -27,8 +26,7 @@ class Form(Enum):
     STRING = "strData"
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(msgspec.Struct, frozen=True):
     """What a client asks to be predicted."""
 
     rows: list[Features]  # at least one
@@ -42,17 +40,14 @@ def read_request(message: SeldonMessage, names: Sequence[str] = ()) -> Request:
     """The request of a message. `names` is the order of columns that the model declares, for data
     without names. Raises `InvalidEvent`."""
     check_puid(message.meta.puid)
-    single = False
-    if the_form(message) is Form.JSON:
+    single, form = False, the_form(message)
+    if form is Form.JSON:
         rows, single = _objects(message.jsonData)
-        form = Form.JSON
-    elif the_form(message) is Form.STRING:
+    elif form is Form.STRING:
         rows, single = _objects(_parse(message.strData))
-        form = Form.STRING
     else:
         assert isinstance(message.data, Data)
-        form, table = _table(message.data)
-        rows = _named(table, message.data.names or names)
+        rows = _named(_table(message.data), message.data.names or names)
     if not rows or not all(rows):
         raise InvalidEvent("expected at least one row of at least one feature, received none", reason="EMPTY")
     if len(rows) > ROWS_MAX:
@@ -63,16 +58,16 @@ def read_request(message: SeldonMessage, names: Sequence[str] = ()) -> Request:
 
 def the_form(message: SeldonMessage) -> Form:
     """Which of Seldon's forms a message uses. Raises `InvalidEvent` for none or several."""
-    sent = [name for name in ("data", "jsonData", "strData") if getattr(message, name) is not UNSET]
-    if len(sent) != 1:
-        raise malformed(
-            f"expected exactly one of data, jsonData and strData, received {' and '.join(sent) or 'none'}"
-        )
-    if not isinstance(message.data, Data):
+    data = message.data
+    if not isinstance(data, Data) or not message.jsonData is message.strData is UNSET:
+        sent = [name for name in ("data", "jsonData", "strData") if getattr(message, name) is not UNSET]
+        if len(sent) != 1:
+            received = " and ".join(sent) or "none"
+            raise malformed(f"expected exactly one of data, jsonData and strData, received {received}")
         return Form(sent[0])
-    if (message.data.tensor is UNSET) == (message.data.ndarray is UNSET):
+    if (data.tensor is UNSET) == (data.ndarray is UNSET):
         raise malformed("expected exactly one of data.ndarray and data.tensor")
-    return Form.NDARRAY if message.data.tensor is UNSET else Form.TENSOR
+    return Form.NDARRAY if data.tensor is UNSET else Form.TENSOR
 
 
 def read_version(tags: dict[str, Any], name: str, where: str = "meta.tags") -> int:
@@ -101,9 +96,9 @@ def reshape(tensor: Tensor) -> list[list[float]]:
     return [values[start : start + width] for start in range(0, len(values), max(width, 1))]
 
 
-def _table(data: Data) -> tuple[Form, Sequence[Sequence[Value]]]:
+def _table(data: Data) -> Sequence[Sequence[Value]]:
     if isinstance(data.tensor, Tensor):
-        return Form.TENSOR, reshape(data.tensor)
+        return reshape(data.tensor)
     assert isinstance(data.ndarray, list)
     rows = [row for row in data.ndarray if isinstance(row, list)]
     if len(rows) != len(data.ndarray):
@@ -111,7 +106,7 @@ def _table(data: Data) -> tuple[Form, Sequence[Sequence[Value]]]:
             "expected data.ndarray to be a list of rows, each a list of values, received a bare value",
             reason="BAD_SHAPE",
         )
-    return Form.NDARRAY, rows
+    return rows
 
 
 def _named(table: Sequence[Sequence[Value]], names: Sequence[str]) -> list[Features]:
@@ -120,18 +115,20 @@ def _named(table: Sequence[Sequence[Value]], names: Sequence[str]) -> list[Featu
             "expected data.names, since this model declares no order of its features; or send jsonData",
             reason="NO_NAMES",
         )
-    if len(set(names)) != len(names):
+    width = len(names)
+    for number, row in enumerate(table):
+        if len(row) != width:
+            raise InvalidEvent(
+                f"expected {width} values in row {number} (one for each name), received {len(row)}",
+                reason="BAD_SHAPE",
+            )
+    rows = [dict(zip(names, row, strict=True)) for row in table]
+    if rows and len(rows[0]) != width:
         twice = next(name for name in names if list(names).count(name) > 1)
         raise InvalidEvent(
             f"expected each name once in data.names, received '{twice:.200}' again", reason="BAD_NAME"
         )
-    for number, row in enumerate(table):
-        if len(row) != len(names):
-            raise InvalidEvent(
-                f"expected {len(names)} values in row {number} (one for each name), received {len(row)}",
-                reason="BAD_SHAPE",
-            )
-    return [dict(zip(names, row, strict=True)) for row in table]
+    return rows
 
 
 def _objects(data: object) -> tuple[list[Features], bool]:
