@@ -1,12 +1,12 @@
 """The compiled fold bound to one state: one event or many, growing where an event needs it."""
 
-from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 
+from hedge_model.batch import Batch, Labelled
 from hedge_model.encoder import Encoder, Features
 from hedge_model.kernel.batch import fold_events
 from hedge_model.kernel.fold import BOTH, DONE, LEARN, NEEDS_CLASS, NEEDS_COLUMN, NOT_FINITE, PREDICT, fold
@@ -74,43 +74,28 @@ class Fold:
                 self._grow_missing(events_of(rows, self.encoder.slots, at))
         return out
 
-    def run(self, events: Iterable[tuple[Features, float, float]]) -> npt.NDArray[np.float64]:
-        """Predict, then learn events (x, label, weight) one after the other, up to the first that the state
-        has to grow for or that cannot be learned; the predictions of those that were learned, [n, C]."""
-        encoder, state = self.encoder, self.state
-        numbers, labels, weights = array("d"), array("d"), array("d")
-        rows, counts, present = array("q"), array("q"), array("q")
-        for x, label, weight in events:
-            try:
-                is_new = encoder.read(x)
-            except ValueError:
-                break
-            if is_new or (encoder.rows and not state.touched.size):
-                break
-            numbers += encoder.values
-            rows.extend(encoder.rows)
-            counts.append(len(encoder.rows))
-            present.append(encoder.present)
-            labels.append(label)
-            weights.append(weight)
-        out = np.zeros((len(labels), state.layout.classes))
-        if not labels:
+    def prepare(self, events: Sequence[Labelled]) -> Batch:
+        """The first events made ready for `run`: up to one that the state has to grow for, or that cannot be
+        learned. `run` may be under way for the events before these."""
+        plain = Batch.plain_of(self.encoder, events)
+        return plain or Batch.of(self.encoder, events, has_rows=self.state.touched.size > 0)
+
+    def run(self, batch: Batch) -> npt.NDArray[np.float64]:
+        """Predict, then learn the events of a batch one after the other, up to the first that the state has
+        to grow for; the predictions of those that were learned, [n, C]."""
+        state = self.state
+        out = np.zeros((len(batch), state.layout.classes))
+        if not len(batch):
             return out
-        rows.append(0)  # an empty array could not share memory
-        taken, _, not_finite = fold_events(
-            BOTH,
-            self._arrays,
-            state.plan.category_list,
-            np.frombuffer(rows, np.int64),
-            np.frombuffer(counts, np.int64),
-            self._fields,
-            np.frombuffer(numbers, np.float64).reshape(len(labels), -1),
-            np.frombuffer(present, np.int64),
-            np.frombuffer(labels, np.float64),
-            np.frombuffer(weights, np.float64),
-            out,
-        )
-        state.updates_not_finite += not_finite
+        wanted = (batch.labels, batch.weights, out)
+        if batch.plain:
+            slots = len(self.encoder.slots)
+            taken, _, bad = fold(BOTH, *self._arrays, 0, self._fields, batch.numbers, slots, *wanted)
+        else:
+            at = state.plan.category_list
+            of_events = (batch.rows, batch.counts, self._fields, batch.numbers, batch.present)
+            taken, _, bad = fold_events(BOTH, self._arrays, at, *of_events, *wanted)
+        state.updates_not_finite += bad
         state.version += taken
         return out[:taken]
 

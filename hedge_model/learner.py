@@ -17,12 +17,13 @@ True
 (201, 200)
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
+from hedge_model.batch import Batch, Labelled
 from hedge_model.encoder import Encoder, Features
 from hedge_model.fold import Fold
 from hedge_model.kernel.fold import BOTH, LEARN, PREDICT, REVISION
@@ -126,14 +127,16 @@ class HedgeLearner:
         """The prediction before learning, then learn: the bits of `predict_one` and `learn_one`."""
         return self._learn(x, y, weight, BOTH)
 
-    def prequential_batch(self, events: Iterable[tuple[Features, Label, float]]) -> list[Prediction]:
-        """`prequential_one` of events (x, y, weight), one after the other in compiled code, up to the first
-        that brings something new (a field, a class) or is refused; the predictions of those learned."""
-        predicted = self._fold.run(self._labelled(events)).tolist()
-        if self.spec.task == "regression":
-            return [row[0] for row in predicted]
-        classes = self._state.classes
-        return [dict(zip(classes, row, strict=True)) for row in predicted]
+    def prepare(self, events: Iterable[tuple[Features, Label, float]]) -> Batch:
+        """The first events (x, y, weight) made ready to be learned at once: up to one that brings something
+        new (a field, a class) or is refused. Another thread may be learning the batch before this one."""
+        return self._fold.prepare(self._labelled(events))
+
+    def prequential_batch(self, batch: Batch) -> tuple[Sequence[str], npt.NDArray[np.float64]]:
+        """`prequential_one` of the events of a batch, in compiled code: class names (none for a regression)
+        and the predictions [n, C] of those learned, which are all unless something new turns up."""
+        predictions = self._fold.run(batch)
+        return () if self.spec.task == "regression" else tuple(self._state.classes), predictions
 
     def skip_one(self) -> None:
         """Pass an entry that teaches nothing: version + 1."""
@@ -247,18 +250,20 @@ class HedgeLearner:
         self._fold.learn(x, self._index[name], weight, LEARN)
         return prediction
 
-    def _labelled(
-        self, events: Iterable[tuple[Features, Label, float]]
-    ) -> Iterator[tuple[Features, float, float]]:
+    def _labelled(self, events: Iterable[tuple[Features, Label, float]]) -> list[Labelled]:
         """Events with their labels as numbers, up to the first whose label is new or refused."""
+        known, labelled = self._index, list[Labelled]()
         for x, y, weight in events:
-            try:
-                label = self._label(y)
-            except ValueError:
-                return
+            label: float | None = known.get(y) if type(y) is str else None
+            if label is None:
+                try:
+                    label = self._label(y)
+                except ValueError:
+                    break
             if label is None or not 0.0 < weight < np.inf:
-                return
-            yield x, label, weight
+                break
+            labelled.append((x, label, weight))
+        return labelled
 
     def _label(self, y: Label) -> float | None:
         """Class index, None for a class that is not known yet; or the target."""

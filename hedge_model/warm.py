@@ -21,7 +21,7 @@ def warm() -> None:
         for label in labels:
             learner.prequential_one({"number": 1.0, "category": "c", "flag": True, "missing": None}, label)
             learner.learn_one({"number": 2.0}, label)
-        learner.prequential_batch([({"number": 1.0}, label, 1.0) for label in labels])
+        learner.prequential_batch(learner.prepare([({"number": 1.0}, label, 1.0) for label in labels]))
         learner.predict_one({"number": 1.0})
         learner.predict_depths_one({"number": 1.0})
         rows = HedgeLearner(spec)

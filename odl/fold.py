@@ -7,21 +7,24 @@ made anew (`odl.folds`).
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import msgspec
+import numpy as np
+import numpy.typing as npt
 
+from odl.ahead import Ahead
 from odl.control import BASE, Plan, is_control
 from odl.errors import HistoryLost, InvalidEvent
-from odl.event import Event, Features, Label, Prediction, decode
-from odl.learner import Learner
+from odl.event import Event, Prediction, decode
+from odl.learner import Learner, Predicted
 from odl.log import CHAIN_START, Entry, next_chain
 from odl.prequential import Prequential
 
 LoadLearner = Callable[[bytes], Learner]
 
-RUN_MIN = 4  # entries from which on a run through the learner's compiled code is quicker than one by one
 RECENT_MAX = 12  # events that a fold remembers for those who watch; what a page shows without scrolling
 
 
@@ -62,6 +65,7 @@ class Fold:
         self.scores = scores or Prequential()  # of the events learned under this plan
         self.plan = plan
         self.recent: deque[Learned] = deque(maxlen=RECENT_MAX)  # learned last; no part of what is stored
+        self._thread: ThreadPoolExecutor | None = None
 
     def take(self, entry: Entry) -> Learned | None:
         """Take the next entry; None if it taught nothing (undecodable, refused by the learner, left out by
@@ -95,49 +99,38 @@ class Fold:
     def take_all(self, entries: Sequence[Entry]) -> None:
         """`take` each of the next entries, with nobody watching: the same bits, but the learner is handed
         many events at once. Raises `HistoryLost` at the first entry that does not continue the chain."""
-        at = 0
-        while at < len(entries):
-            if len(entries) - at >= RUN_MIN:
-                at += self._take_run(entries[at:])
-            if at < len(entries):
-                self.take(entries[at])
-                at += 1
+        self.take_pages([entries])
 
-    def _take_run(self, entries: Sequence[Entry]) -> int:
-        """Take the first entries, up to one that `take` has to look at; how many."""
-        events: list[Event] = []
-        predictions = self.learner.prequential_batch(self._examples(entries, events))
-        for event, prediction in zip(events, predictions, strict=False):
-            self._score(event, prediction)
-        if predictions:
-            done = list(zip(entries, events, predictions, strict=False))
-            for entry, event, prediction in done[-RECENT_MAX:]:
-                self.recent.append(Learned(entry.version, event, prediction))
-            last = entries[len(predictions) - 1]
-            self.version, self.chain = last.version, last.chain
-        return len(predictions)
+    def take_pages(self, pages: Iterable[Sequence[Entry]]) -> None:
+        """`take_all` of one page after the other: the next one is fetched while events of the last are
+        learned, so `version` may be behind what was fetched. All is learned when this returns or raises."""
+        with Ahead(self) as ahead:
+            for page in pages:
+                ahead.take(page)
 
-    def _examples(
-        self, entries: Sequence[Entry], events: list[Event]
-    ) -> Iterator[tuple[Features, Label, float]]:
-        """What the learner is to learn from the first entries, which also go to `events`; ends before an
-        entry that does not continue the chain, or teaches nothing."""
-        version, chain, plan = self.version, self.chain, self.plan
-        for entry in entries:
-            payload = entry.payload
-            version, chain = version + 1, next_chain(chain, payload)
-            if entry.version != version or entry.chain != chain:
-                return
-            if (plan.left_out and plan.leaves_out(version)) or is_control(payload):
-                return
-            try:
-                event = decode(payload)
-            except InvalidEvent:
-                return
-            if event.retracts or event.source in plan.without:
-                return
-            events.append(event)
-            yield event.x, event.y, event.weight
+    @property
+    def thread(self) -> ThreadPoolExecutor:
+        """One that learns while the caller's makes more ready; there from the first time on."""
+        if self._thread is None:
+            self._thread = ThreadPoolExecutor(1, "learn ahead")
+        return self._thread
+
+    def learned(self, entries: Sequence[Entry], events: Sequence[Event], predicted: Predicted) -> None:
+        """Note that the learner has learned the next entries, which hold `events`."""
+        classes, rows = predicted
+        if any(event.prediction is not None for event in events):
+            for event, prediction in zip(events, _predictions(classes, rows), strict=True):
+                self._score(event, prediction)
+        else:
+            weights = [event.weight for event in events]
+            self.scores.update_many(classes, rows, [event.y for event in events], weights)
+        last = slice(-RECENT_MAX, None)
+        for entry, event, prediction in zip(
+            entries[last], events[last], _predictions(classes, rows[last]), strict=True
+        ):
+            self.recent.append(Learned(entry.version, event, prediction))
+        if entries:
+            self.version, self.chain = entries[-1].version, entries[-1].chain
 
     def _learn(self, entry: Entry) -> Learned | None:
         """Limits of odl.event are not checked here: changing one must not change what a log means."""
@@ -187,3 +180,9 @@ class Fold:
         except msgspec.MsgspecError as error:
             raise ValueError(f"{len(data)} bytes that are not a fold: {error}") from error
         return cls(load_learner(stored.learner), stored.chain, stored.skipped, stored.scores, stored.plan)
+
+
+def _predictions(classes: Sequence[str], rows: npt.NDArray[np.float64]) -> list[Prediction]:
+    if not classes:
+        return [row[0] for row in rows.tolist()]
+    return [dict(zip(classes, row, strict=True)) for row in rows.tolist()]

@@ -11,14 +11,15 @@ serves, which stays where it is until the other one is there.
 """
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
-from odl.control import control_of
+from odl.control import Control, control_of, is_control
 from odl.errors import HistoryLost, OtherFold
 from odl.fold import LoadLearner
 from odl.folds import Folds, LearnerOf
 from odl.learner import Learner
 from odl.log import Entry, Head, Log
+from odl.reading import Reading
 from odl.rebuild import Rebuild
 from odl.relation import Relation, relation
 from odl.snapshots import Snapshot, SnapshotStore
@@ -50,8 +51,8 @@ class Follower:
         self._part: list[Entry] = []  # what the last step read
 
     def step(self, count: int) -> Head | None:
-        """Read the log once and learn up to `count` new entries. The head which that read saw, or None
-        if the fold had to be replaced: then nothing is known about the head, step again.
+        """Read the log and learn up to `count` new entries. The head at the last read, or None if the fold
+        had to be replaced: then nothing is known about the head, step again.
 
         Raises `Unavailable` when the log is out of reach, `OtherFold` when it belongs to another
         arithmetic, `HistoryLost` when it is damaged or trimmed and no snapshot bridges that.
@@ -59,39 +60,48 @@ class Follower:
         self._part = []
         if self._restoring:
             self._restore()
-        part = self._log.read(self.fold.version, count)
-        how = relation(self.fold.version, self.fold.chain, part)
-        if how is Relation.LOST or part.head.log_id != self.log_id:
-            self._forget(part.head)
+        reading = Reading(self._log, self.fold.version, count)
+        head = reading.head
+        how = relation(self.fold.version, self.fold.chain, reading.first)
+        if how is Relation.LOST or head.log_id != self.log_id:
+            self._forget(head)
             return None
-        self._check_fold_id(part.head)
+        self._check_fold_id(head)
         if how is Relation.TRIMMED:
-            self._bridge(part.head, f"the log begins after version {self.fold.version}")
+            self._bridge(head, f"the log begins after version {self.fold.version}")
             return None
         try:
-            self._take(part.entries)
+            self._take(reading)
         except HistoryLost as error:
-            self._bridge(part.head, str(error))
+            self._bridge(head, str(error))
             return None
-        self._part = part.entries
-        self._follow_epoch(part.head)
+        self._part = reading.entries
+        self._follow_epoch(reading.head)
         if self._rebuild is not None and self._step_rebuild(self._rebuild, count):
             return None
-        return part.head
+        return reading.head
 
-    def _take(self, entries: list[Entry]) -> None:
+    def _take(self, pages: Iterable[list[Entry]]) -> None:
         """Learn up to the next control entry; what comes from there on is for the fold under its plan."""
         if self._rebuild is not None:
             return
-        fresh = [entry for entry in entries if entry.version > self.fold.version]
-        for at, entry in enumerate(fresh):
-            control = control_of(entry.payload)
-            if control is not None and entry.version > self.fold.plan.since:
-                self.fold.take_all(fresh[:at])
-                self.fold.check(entry)
-                self._rebuild = Rebuild(self.folds, control, entry, self.log_id)
-                return
-        self.fold.take_all(fresh)
+        found: list[tuple[Control, Entry]] = []
+        self.fold.take_pages(self._up_to_control(pages, found))
+        for control, entry in found:
+            self.fold.check(entry)
+            self._rebuild = Rebuild(self.folds, control, entry, self.log_id)
+
+    def _up_to_control(
+        self, pages: Iterable[list[Entry]], found: list[tuple[Control, Entry]]
+    ) -> Iterator[list[Entry]]:
+        for page in pages:
+            for at in [at for at, entry in enumerate(page) if is_control(entry.payload)]:
+                entry, control = page[at], control_of(page[at].payload)
+                if control is not None and entry.version > self.fold.plan.since:
+                    found.append((control, entry))
+                    yield page[:at]
+                    return
+            yield page
 
     def _step_rebuild(self, rebuild: Rebuild, count: int) -> bool:
         """The fold of before goes on serving whom the policy lets it serve, until the other one is there;

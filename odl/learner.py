@@ -1,9 +1,15 @@
 """What `odl` asks of a learner. The core is generic over it: a hash chain can stand in for the network."""
 
-from collections.abc import Iterable
-from typing import Protocol, Self
+from collections.abc import Iterable, Sequence, Sized
+from typing import Any, Protocol, Self, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
 
 from odl.event import Features, Label, Prediction
+
+# Class names and the probabilities of each event learned, [n, C]; no names and [n, 1] for a regression.
+Predicted: TypeAlias = tuple[Sequence[str], npt.NDArray[np.float64]]
 
 
 class Schema(Protocol):
@@ -43,9 +49,14 @@ class Learner(Protocol):
     def prequential_one(self, x: Features, y: Label, weight: float = 1.0) -> Prediction:
         """Test-then-train in one pass: the prediction before learning. The same bits as the two calls."""
 
-    def prequential_batch(self, events: Iterable[tuple[Features, Label, float]]) -> list[Prediction]:
-        """`prequential_one` of the first events (x, y, weight), as many as can be taken at once, maybe none:
-        it ends before an event that would be refused, at the latest. Their predictions; the same bits."""
+    def prepare(self, events: Iterable[tuple[Features, Label, float]]) -> Sized:
+        """The first events (x, y, weight), as many as can be learned at once, made ready for
+        `prequential_batch`; maybe none. Ends before an event that would be refused, at the latest. Another
+        thread may be learning the batch before this one, of which every event is assumed to be learned."""
+
+    def prequential_batch(self, batch: Any) -> Predicted:
+        """`prequential_one` of the events of a batch that was prepared: the same bits. It may end before the
+        last one; then what was prepared after it is of no use."""
 
     def depth_weights(self) -> list[float]:
         """Weight of each depth in the prediction, sums to 1; empty if the learner has no depths."""

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
+import msgspec
+
 from odl.errors import LogFull, Superseded
 from odl.lock import Lease
 
@@ -51,8 +53,7 @@ class Head:
     fold_id: str = ""  # the arithmetic that may serve this log; empty until the first replica claims it
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(msgspec.Struct, frozen=True, gc=False):  # made a million at a time, a sixth of a dataclass's cost
     """One entry as the log stores it."""
 
     version: int

@@ -12,11 +12,15 @@
 import math
 from collections.abc import Container, Sequence
 from math import log
+from typing import TypeAlias
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 
 from odl.event import Label, Prediction
+
+Floats: TypeAlias = npt.NDArray[np.float64]
 
 PROBABILITY_MIN = 1e-15  # a certain and wrong prediction costs 34.5 nats, not infinity
 LOGIT_MAX = 16.0  # scores beyond 1e-7 and 1 - 1e-7 share the outermost bins
@@ -69,6 +73,55 @@ class Prequential(msgspec.Struct):
             self.absolute_sum += weight * abs(error)
             self.square_sum += weight * error * error
 
+    def update_many(
+        self,
+        classes: Sequence[str],
+        predictions: npt.NDArray[np.float64],
+        labels: Sequence[Label],
+        weights: Sequence[float],
+    ) -> None:
+        """`update` of one event after the other, to the bit. Predictions are [n, C] for `classes`, or [n, 1]
+        for a regression, which has none."""
+        if not len(labels):
+            return
+        share = np.asarray(weights, np.float64)
+        if not classes:
+            self._update_numbers(predictions[:, 0], np.array([float(y) for y in labels]), share)
+            return
+        at = {name: index for index, name in enumerate(classes)}
+        names = [y if type(y) is str else label_name(y, at) for y in labels]
+        if not at.keys() >= {*names, *self.label_weights, self.positive or classes[-1]}:
+            # Served predictions, of which some were scored before, may know other classes than the learner.
+            for row, y, weight in zip(predictions.tolist(), labels, weights, strict=True):
+                self.update(dict(zip(classes, row, strict=True)), y, weight)
+            return
+        columns = np.array([at[name] for name in names])
+        found = predictions[np.arange(len(names)), columns]
+        if len(classes) == 2:
+            self._update_bins_many(classes, predictions, names, weights)
+        elif self.positive_bins:
+            self.positive_bins, self.negative_bins = [], []
+        self.events += len(names)
+        self.hit_sum = _summed(self.hit_sum, np.where(predictions.argmax(axis=1) == columns, share, 0.0))
+        costs = share * _logs(np.where(found > PROBABILITY_MIN, found, PROBABILITY_MIN))
+        self.log_loss_sum = _summed(self.log_loss_sum, -costs)
+        sums = np.add.accumulate([self.weight_sum, *weights])[1:]
+        self.weight_sum = float(sums[-1])
+        seen, counts = [], self.label_weights
+        for name, weight in zip(names, weights, strict=True):
+            seen.append(before := counts.get(name, 0.0))
+            counts[name] = before + weight
+        base = share * _logs((np.array(seen) + 1.0) / ((sums - share) + len(classes)))
+        self.base_rate_loss_sum = _summed(self.base_rate_loss_sum, -base)
+
+    def _update_numbers(self, predicted: Floats, targets: Floats, weights: Floats) -> None:
+        self.events += len(targets)
+        self.is_regression = True
+        errors = targets - predicted
+        self.weight_sum = _summed(self.weight_sum, weights)
+        self.absolute_sum = _summed(self.absolute_sum, weights * np.abs(errors))
+        self.square_sum = _summed(self.square_sum, weights * errors * errors)
+
     def _update_classes(self, prediction: dict[str, float], label: str, weight: float) -> None:
         # Every event of a catch-up comes through here: conditions are cheaper than calls of max.
         counts, n_classes = self.label_weights, len(prediction)
@@ -98,6 +151,19 @@ class Prequential(msgspec.Struct):
             self.positive_bins, self.negative_bins = [0.0] * BINS, [0.0] * BINS
         bins = self.positive_bins if label == self.positive else self.negative_bins
         bins[_bin(prediction.get(self.positive, 0.0))] += weight
+
+    def _update_bins_many(
+        self, classes: Sequence[str], predictions: Floats, names: Sequence[str], weights: Sequence[float]
+    ) -> None:
+        if not self.positive_bins:
+            if self.events:
+                return
+            self.positive = classes[-1]
+            self.positive_bins, self.negative_bins = [0.0] * BINS, [0.0] * BINS
+        positive, above, below = self.positive, self.positive_bins, self.negative_bins
+        scores = predictions[:, classes.index(positive)].tolist()
+        for name, score, weight in zip(names, scores, weights, strict=True):
+            (above if name == positive else below)[_bin(score)] += weight
 
     def auc(self) -> float | None:
         """Area under the ROC curve by the histograms; None without both classes."""
@@ -156,6 +222,16 @@ def auc(scores: Sequence[float], labels: Sequence[bool]) -> float:
     midranks = np.cumsum(sizes) - (sizes - 1) / 2
     rank_sum = float(midranks[group[positive]].sum())
     return (rank_sum - n_positive * (n_positive + 1) / 2) / (n_positive * n_negative)
+
+
+def _summed(start: float, terms: Floats) -> float:
+    """The sum from left to right, as a loop makes it; NumPy's own sum pairs its terms."""
+    return float(np.add.accumulate(np.concatenate(([start], terms)))[-1])
+
+
+def _logs(values: Floats) -> Floats:
+    """By the logarithm that single events are scored with; NumPy's own differs in the last bit."""
+    return np.array(list(map(log, values.tolist())))
 
 
 def _bin(probability: float) -> int:

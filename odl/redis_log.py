@@ -3,6 +3,7 @@
 import uuid
 from collections.abc import Callable, Sequence
 from functools import lru_cache
+from itertools import accumulate
 from typing import Any
 
 import redis
@@ -241,14 +242,13 @@ def _head_of(line: bytes) -> Head:
 def _slice(reply: bytes, version: int, count: int) -> Slice:
     """Parse what `lua/read.lua` returns."""
     head, size, rest = reply.split(b"\n", 2)
-    lines = rest.split(b"\n", int(size))
-    payloads = lines.pop()
-    entries, start = [], 0
-    for line in lines:
-        stream_id, length, chain = line.split(b" ")
-        end = start + int(length)
-        entries.append(Entry(int(stream_id[:-2]), chain.decode(), payloads[start:end]))
-        start = end
+    *lines, payloads = rest.split(b"\n", int(size))
+    fields = b" ".join(lines).decode().split(" ") if lines else []
+    ends = list(accumulate(map(int, fields[1::3])))
+    entries = [
+        Entry(int(stream_id[:-2]), chain, payloads[start:end])
+        for stream_id, chain, start, end in zip(fields[::3], fields[2::3], [0, *ends], ends, strict=False)
+    ]
     if len(entries) > count and entries[0].version != version:
         entries.pop()  # room was left for the reader's own entry, which is gone
     return Slice(_head_of(head), entries)

@@ -1,6 +1,6 @@
 """An offline fold of the log, independent of every replica: audit, time travel, a source left out."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from odl.control import Plan
@@ -105,36 +105,47 @@ def advance(
 ) -> None:
     """Take everything up to version `to` of the history that `head` was seen on, under the fold's plan.
     Raises `HistoryLost` as `replay` does."""
-    while True:
-        entries = _page(log, fold, to, head)
-        if fold.version >= to:
-            break
-        if on_event is None:
-            fold.take_all(entries)
-        else:
-            for entry in entries:
+    pages = _pages(log, fold, to, head)
+    if on_event is None:
+        fold.take_pages(_told(pages, fold, on_page))
+    else:
+        for page in _told(pages, fold, on_page):
+            for entry in page:
                 learned = fold.take(entry)
                 if learned is not None:
                     on_event(learned, fold.learner)
-        if on_page is not None:
+    if on_page is not None:
+        on_page(fold)
+
+
+def _told(pages: Iterable[list[Entry]], fold: Fold, on_page: OnPage | None) -> Iterator[list[Entry]]:
+    for number, page in enumerate(pages):
+        if number and on_page is not None:
             on_page(fold)
+        yield page
 
 
-def _page(log: Log, fold: Fold, to: int, head: Head) -> list[Entry]:
-    """The entries after the fold's version; none if it is at the end."""
-    part = log.read(fold.version, min(PAGE, max(to - fold.version, 1)))
-    if part.head.log_id != head.log_id:
-        raise HistoryLost("the log was created anew during the replay: replay again")
-    entries = part.entries
-    if fold.version and entries and entries[0].version == fold.version:
-        if entries[0].chain != fold.chain:
-            raise HistoryLost(f"the log's history changed at version {fold.version}: replay again")
-        entries = entries[1:]
-    if fold.version == part.head.version and part.head.chain != fold.chain:
-        raise HistoryLost(f"the log's history changed at version {fold.version}: replay again")
-    if fold.version < to and (not entries or entries[0].version > fold.version + 1):
-        raise HistoryLost(f"the log no longer holds version {fold.version + 1}: replay from a snapshot")
-    return entries
+def _pages(log: Log, fold: Fold, to: int, head: Head) -> Iterator[list[Entry]]:
+    """The entries after the fold's version; ends at `to`. The fold need not have learned one page when the
+    next is asked for."""
+    version, chain = fold.version, fold.chain
+    while True:
+        part = log.read(version, min(PAGE, max(to - version, 1)))
+        if part.head.log_id != head.log_id:
+            raise HistoryLost("the log was created anew during the replay: replay again")
+        entries = part.entries
+        if version and entries and entries[0].version == version:
+            if entries[0].chain != chain:
+                raise HistoryLost(f"the log's history changed at version {version}: replay again")
+            entries = entries[1:]
+        if version == part.head.version and part.head.chain != chain:
+            raise HistoryLost(f"the log's history changed at version {version}: replay again")
+        if version >= to:
+            return
+        if not entries or entries[0].version > version + 1:
+            raise HistoryLost(f"the log no longer holds version {version + 1}: replay from a snapshot")
+        yield entries
+        version, chain = entries[-1].version, entries[-1].chain
 
 
 def _no_snapshot(data: bytes) -> Learner:

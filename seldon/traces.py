@@ -7,7 +7,7 @@ are the SDK's, by its own variables.
 """
 
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from odl.errors import Misconfigured
@@ -74,13 +74,13 @@ class Tracer:
                     span.set_attribute("odl.events", 1)
                     return super().prequential_one(x, y, weight)
 
-            def prequential_batch(self, events: Iterable[Any]) -> Any:
+            def prequential_batch(self, batch: Any) -> Any:
                 with tracer.start_as_current_span(
                     "odl.learn", attributes={"odl.version": self.version}
                 ) as span:
-                    predictions = super().prequential_batch(events)
+                    classes, predictions = super().prequential_batch(batch)
                     span.set_attribute("odl.events", len(predictions))
-                    return predictions
+                    return classes, predictions
 
         return Traced
 

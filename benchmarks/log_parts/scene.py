@@ -67,7 +67,7 @@ def warm(spec: ModelSpec) -> HedgeLearner:
     learner = HedgeLearner(spec)
     examples = [(event.x, event.y, 1.0) for event in events(64)]
     learner.prequential_one(*examples[0])
-    learner.prequential_batch(examples)
+    learner.prequential_batch(learner.prepare(examples))
     learner.predict_one(examples[0][0])
     return learner
 

@@ -47,7 +47,7 @@ def test_batches_learn_and_predict_the_bits_of_single_events(
         expected.append(one(single, event))
     in_batches = at = 0
     while at < len(events):
-        predictions = batched.prequential_batch(events[at : at + 64])
+        predictions = learned(batched, events[at : at + 64])
         found += predictions
         in_batches += len(predictions)
         at += len(predictions)
@@ -58,6 +58,12 @@ def test_batches_learn_and_predict_the_bits_of_single_events(
     assert batched.digest() == single.digest()
     assert None in expected
     assert in_batches > len(events) // 2
+
+
+def learned(learner: HedgeLearner, events: list[Example]) -> list[Any]:
+    """The predictions before learning of the events that are learned at once."""
+    classes, rows = learner.prequential_batch(learner.prepare(events))
+    return [dict(zip(classes, row, strict=True)) if classes else row[0] for row in rows.tolist()]
 
 
 def one(learner: HedgeLearner, event: Example) -> Any:
@@ -73,6 +79,6 @@ def one(learner: HedgeLearner, event: Example) -> Any:
 
 def test_nothing_at_all_is_a_batch() -> None:
     learner = HedgeLearner(ModelSpec(task="binary", classes=("a", "b"), hidden_layers=1, width=16))
-    assert learner.prequential_batch([]) == []
-    assert learner.prequential_batch([({"new": 1.0}, "a", 1.0)]) == []
+    assert learned(learner, []) == []
+    assert learned(learner, [({"new": 1.0}, "a", 1.0)]) == []
     assert learner.version == 0

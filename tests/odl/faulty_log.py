@@ -1,8 +1,9 @@
 """A log in memory with the faults of a real server, on command."""
 
 import copy
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from odl.errors import OdlError
 from odl.event import Event, encode

@@ -2,9 +2,13 @@
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
 
 from odl.event import Features, Label, Prediction
+from odl.learner import Predicted
 
 CLASSES = ("no", "yes")
 
@@ -54,8 +58,12 @@ class HashLearner:
         self.learn_one(x, y, weight)
         return prediction
 
-    def prequential_batch(self, events: Iterable[tuple[Features, Label, float]]) -> list[Prediction]:
-        return []  # one by one
+    def prepare(self, events: Iterable[tuple[Features, Label, float]]) -> Sequence[Any]:
+        return ()  # one by one
+
+    def prequential_batch(self, batch: Sequence[Any]) -> Predicted:
+        rows = [list(self.prequential_one(*event).values()) for event in batch]
+        return CLASSES, np.array(rows).reshape(len(rows), len(CLASSES))
 
     def skip_one(self) -> None:
         self._pass("skip")

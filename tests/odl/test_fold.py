@@ -2,7 +2,9 @@
 
 import math
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from itertools import takewhile
+from typing import Any
 
 import msgspec
 import pytest
@@ -11,7 +13,7 @@ from hash_learner import HashLearner
 from hedge_model import HedgeLearner, ModelSpec
 from odl.control import Plan
 from odl.errors import HistoryLost
-from odl.event import Event, Features, Label, Prediction, encode
+from odl.event import Event, Features, Label, encode
 from odl.fold import Fold
 from odl.learner import Learner
 from odl.log import CHAIN_START, Entry, next_chain
@@ -22,13 +24,8 @@ SPEC = ModelSpec(task="binary", classes=("no", "yes"), hidden_layers=1, width=16
 class Greedy(HashLearner):
     """Takes events in batches, as long as it likes them."""
 
-    def prequential_batch(self, events: Iterable[tuple[Features, Label, float]]) -> list[Prediction]:
-        predictions = []
-        for x, y, weight in events:
-            if "poison" in x or y not in ("no", "yes"):
-                break
-            predictions.append(self.prequential_one(x, y, weight))
-        return predictions
+    def prepare(self, events: Iterable[tuple[Features, Label, float]]) -> Sequence[Any]:
+        return list(takewhile(lambda event: "poison" not in event[0] and event[1] in ("no", "yes"), events))
 
 
 def log_of(payloads: Iterable[bytes]) -> list[Entry]:

@@ -125,3 +125,62 @@ def test_scores_go_on_from_their_bytes():
 def test_two_scorers_share_nothing():
     fill(stream(10, 4))
     assert Prequential() == Prequential(label_weights={}, positive_bins=[], negative_bins=[])
+
+
+# Many events at once
+
+
+def predicted(classes: int, count: int, seed: int) -> np.ndarray:
+    rows = np.random.default_rng(seed).random((count, classes)) + 1e-3
+    rows /= rows.sum(axis=1, keepdims=True)
+    if classes:
+        rows[:6] = np.eye(classes)[0]  # certain: beyond the outermost bins, and never infinite
+    return rows
+
+
+@pytest.mark.parametrize("classes", [("no", "yes"), ("0", "1"), ("a", "b", "c"), ("only",)])
+def test_many_at_once_are_the_bits_of_one_by_one(classes: tuple[str, ...]) -> None:
+    dice, count = random.Random(4), 500
+    rows = predicted(len(classes), count, 7)
+    spellings = {"0": ["0", 0, False], "1": ["1", 1, True, 1.0]}
+    labels = [dice.choice(spellings.get(name, [name])) for name in dice.choices(classes, k=count)]
+    weights = [dice.choice([1.0, 0.1, 2.5]) for _ in range(count)]
+    one, many = Prequential(), Prequential()
+    for row, label, weight in zip(rows.tolist(), labels, weights, strict=True):
+        one.update(dict(zip(classes, row, strict=True)), label, weight)
+    for at in range(0, count, 77):
+        part = slice(at, at + 77)
+        many.update_many(classes, rows[part], labels[part], weights[part])
+    assert msgspec.msgpack.encode(many) == msgspec.msgpack.encode(one)
+
+
+def test_many_numbers_at_once_are_the_bits_of_one_by_one() -> None:
+    dice = random.Random(5)
+    found, wanted = [dice.gauss(0, 1) for _ in range(300)], [dice.choice([1, 0.3, 2**60]) for _ in range(300)]
+    weights = [dice.choice([1.0, 0.1]) for _ in range(300)]
+    one, many = Prequential(), Prequential()
+    for number, label, weight in zip(found, wanted, weights, strict=True):
+        one.update(number, label, weight)
+    many.update_many((), np.array(found)[:, None], wanted, weights)
+    assert msgspec.msgpack.encode(many) == msgspec.msgpack.encode(one)
+
+
+@pytest.mark.parametrize(
+    "before", [{"x": 0.5, "no": 0.5}, {"no": 0.4, "x": 0.6}, {"a": 0.1, "b": 0.2, "c": 0.7}]
+)
+@pytest.mark.parametrize("label", ["x", "no", "c"])
+def test_many_at_once_after_predictions_of_other_classes(before: dict[str, float], label: str) -> None:
+    rows, labels = predicted(2, 50, 8), ["no", "yes"] * 25
+    one, many = Prequential(), Prequential()
+    for scores in (one, many):
+        scores.update(before, label)
+    for row, y in zip(rows.tolist(), labels, strict=True):
+        one.update({"no": row[0], "yes": row[1]}, y)
+    many.update_many(("no", "yes"), rows, labels, [1.0] * 50)
+    assert msgspec.msgpack.encode(many) == msgspec.msgpack.encode(one)
+
+
+def test_many_may_be_none() -> None:
+    scores = Prequential()
+    scores.update_many(("a", "b"), np.zeros((0, 2)), [], [])
+    assert scores == Prequential()

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -20,6 +21,7 @@ import pytest
 from hedge_model.spec import ModelSpec
 from odl.event import Features, Label, Prediction
 from odl.feedback import DirectSink
+from odl.learner import Predicted
 from odl.memory import MemoryLog
 from odl.replica import Replica
 from seldon.plane import DataPlane
@@ -69,8 +71,11 @@ class CountingLearner:
         self.learn_one(x, y, weight)
         return prediction
 
-    def prequential_batch(self, events: Iterable[tuple[Features, Label, float]]) -> list[Prediction]:
+    def prepare(self, events: Iterable[tuple[Features, Label, float]]) -> list[Any]:
         return []  # one by one
+
+    def prequential_batch(self, batch: list[Any]) -> Predicted:
+        raise AssertionError("nothing was prepared")
 
     def depth_weights(self) -> list[float]:
         return []

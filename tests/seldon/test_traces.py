@@ -94,7 +94,8 @@ def test_learning_is_a_span_and_changes_no_bit(tracer: Tracer, spans) -> None:
     events = [({"x": number / 10}, "ab"[number % 2], 1.0) for number in range(10)]
     for learner in (traced, plain):
         learner.prequential_one(*events[0])
-        assert len(learner.prequential_batch(iter(events[1:]))) == 9
+        classes, predictions = learner.prequential_batch(learner.prepare(events[1:]))
+        assert (classes, len(predictions)) == (("a", "b"), 9)
     assert traced.digest() == plain.digest() and traced.to_bytes() == plain.to_bytes()
     one, many = spans.get_finished_spans()
     assert (one.name, one.attributes["odl.events"]) == ("odl.learn", 1)

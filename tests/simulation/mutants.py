@@ -22,7 +22,7 @@ from odl.event import Event, Features, Label, Prediction
 from odl.folds import Folds
 from odl.follower import Follower
 from odl.lock import Lease
-from odl.log import Append, Appended, Head, next_chain
+from odl.log import Append, Appended, Entry, Head, next_chain
 from odl.mailbox import Predict
 from odl.memory import MemoryLock, MemorySnapshots
 from odl.snapshots import Snapshot
@@ -113,7 +113,8 @@ class VersionOnly(Follower):
             return None
         for entry in part.entries:
             if entry.version == self.fold.version + 1:
-                self.fold.take(replace(entry, chain=next_chain(self.fold.chain, entry.payload)))
+                chain = next_chain(self.fold.chain, entry.payload)
+                self.fold.take(Entry(entry.version, chain, entry.payload))
         self._follow_epoch(part.head)
         return part.head
 

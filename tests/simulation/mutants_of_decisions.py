@@ -1,5 +1,6 @@
 """The rules of rollbacks and promotions, each taken away; put into worlds by `mutants`."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -35,8 +36,8 @@ class TrimsWhatDecisionsNeed(Server):
 class DeafFollower(Follower):
     """Passes control entries like any that teach nothing."""
 
-    def _take(self, entries: list[Entry]) -> None:
-        self.fold.take_all([entry for entry in entries if entry.version > self.fold.version])
+    def _take(self, pages: Iterable[list[Entry]]) -> None:
+        self.fold.take_pages(pages)
 
 
 class _PlanlessFolds(Folds):
