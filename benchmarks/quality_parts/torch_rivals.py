@@ -8,6 +8,7 @@ import numpy as np
 from odl.event import Features, Label, Prediction
 from quality_parts.candidate import Candidate, crossed
 from quality_parts.optional import wanted
+from quality_parts.rivals import encoding, has_text
 from quality_parts.streams import Stream
 
 WIDTH, LAYERS = 100, 2  # deep-river's network
@@ -41,8 +42,6 @@ class DeepRiver(Candidate):
         if stream.task == "regression":
             raise SystemExit("deep-river is compared on classes only: choose streams with classes")
         classification = wanted("deep_river.classification", "deep-river<0.3")
-        from river import preprocessing
-
         network = classification.Classifier(
             perceptron(len(stream.classes)),
             loss_fn="cross_entropy",
@@ -51,10 +50,8 @@ class DeepRiver(Candidate):
             is_feature_incremental=True,
         )
         network.observed_classes.update(sorted(stream.classes))  # as every learner here knows them
-        encoding = preprocessing.OneHotEncoder(drop_zeros=False) if stream.crosses else None
-        scaler = preprocessing.StandardScaler()
-        self._model = encoding | scaler | network if encoding else scaler | network
-        self._crosses = stream.crosses
+        self._model = encoding(stream) | network
+        self._crosses, self._has_text = stream.crosses, has_text(stream)
 
     def predict(self, x: Features) -> Prediction | None:
         """Class -> probability."""
@@ -66,7 +63,7 @@ class DeepRiver(Candidate):
         self._model.learn_one(self._given(x), y)
 
     def _given(self, x: Features) -> Features:
-        return crossed(x, self._crosses, bool(self._crosses))
+        return crossed(x, self._crosses, self._has_text)
 
 
 class Onn(Candidate):

