@@ -75,6 +75,7 @@ class Actor:
         self._asking: list[Ask] = []
         self._head: Head | None = None  # seen by the last read; None while that is unknown
         self._fresh_at = -math.inf  # when the read began that last found the fold at the head
+        self._beside_at = -math.inf  # the same, by somebody beside the thread
         self._retry_at = -math.inf  # history that cannot be rebuilt is not tried again before that
         self._digest = ("", "")  # a chain, and the digest of the learner there
         self.has_joined = False  # was at the head since it began to fold: those who still catch up have not
@@ -108,15 +109,18 @@ class Actor:
             self._is_whole = True
         return due_s
 
-    def answer_at(self, head: Head, asked: Sequence[Asked]) -> list[Answer | Exception | None]:
-        """Predictions at `head`, for those who asked before it was read, without a turn: what each is to be
-        told, or None if it has to wait for one: everybody unless the fold stands exactly there, and whoever
-        comes after `SPEND_S_MAX`. For any thread; never waits."""
+    def answer_at(
+        self, head: Head, asked: Sequence[Asked], began: float = -math.inf
+    ) -> list[Answer | Exception | None]:
+        """Predictions at `head`, which somebody began to read at `began`, for those who had asked by then:
+        what each is to be told, or None if it has to wait for a turn. That is everybody unless the fold
+        stands exactly there, and whoever comes after `SPEND_S_MAX`. For any thread; never waits."""
         told: list[Answer | Exception | None] = [None] * len(asked)
         if self.predictions is not None or not self._turning.acquire(blocking=False):
             return told
         try:
             if self._is_whole and self.trouble is None and self.follower.is_at(head):
+                self._fresh_at, self._beside_at = max(self._fresh_at, began), began
                 until = self._clock() + SPEND_S_MAX
                 for at, (rows, version_min) in enumerate(asked):
                     if version_min <= head.version:
@@ -126,6 +130,12 @@ class Actor:
         finally:
             self._turning.release()
         return told
+
+    @property
+    def is_relieved(self) -> bool:
+        """Whether an idle replica's turn would bring nothing, since `answer_at` has just seen the head."""
+        is_due = self._waiting or self.trouble is not None or self._head is None or self.lag > 0
+        return not is_due and self._clock() - self._beside_at < self.settings.idle_poll_ms / 1000
 
     def close(self) -> None:
         """Answer nothing more between turns, because no further turn will come."""

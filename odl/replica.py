@@ -132,11 +132,12 @@ class Replica:
             self._mailbox.put(request)
         return request.future
 
-    def answer_at(self, head: Head, asked: Sequence[Asked]) -> list[Answer | Exception | None]:
+    def answer_at(self, head: Head, asked: Sequence[Asked], began: float) -> list[Answer | Exception | None]:
         """Predictions on the caller's thread, for rows that were asked for before the caller began to read
-        `head`: what to tell each of them. None: `predict` has to see to it, since this replica has something
-        to learn, is in the middle of a turn, or has stopped. Never waits. Not for replicas that remember."""
-        return self._actor.answer_at(head, asked)
+        `head`, at `began` on this replica's clock: what to tell each of them. None: `predict` has to see to
+        it, since this replica has something to learn, is in the middle of a turn, or has stopped. Never
+        waits. Not for replicas that remember."""
+        return self._actor.answer_at(head, asked, began)
 
     def ask(self, function: Callable[[Follower], T]) -> "Future[T]":
         """Call `function` with the follower on the thread that owns it, at the end of a turn."""
@@ -206,7 +207,9 @@ class Replica:
         wait_s = 0.0
         try:
             while not self._stopping:
-                wait_s = self._actor.turn(self._mailbox.take(wait_s))
+                requests = self._mailbox.take(wait_s)
+                if requests or not self._actor.is_relieved:
+                    wait_s = self._actor.turn(requests)
             self._actor.turn(self._mailbox.take(0))
             while self._actor.has_waiting:  # ends: every request has a deadline
                 time.sleep(min(self._actor.turn([]), self.settings.wait_poll_ms / 1000))

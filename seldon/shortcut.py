@@ -94,7 +94,7 @@ class Shortcut:
         version = self._replica.version
         if self._command[0] != version:
             self._command = version, self._log.check_command(version)
-        self._began = time.perf_counter()
+        self._began = time.monotonic()
         self._checking = True
         if not self._is_watched:
             self._is_watched = True
@@ -102,17 +102,18 @@ class Shortcut:
         wire.send(self._command[1], self._replied)
 
     def _replied(self, reply: Reply) -> None:
-        waiting, self._waiting = self._waiting, []
+        (waiting, self._waiting), began = (self._waiting, []), self._began
         self._checking = self._late = False
         try:
             if not isinstance(reply, bytes):
                 self._give_up(reply)
                 return
-            self._observe(time.perf_counter() - self._began)
+            self._observe(time.monotonic() - began)
             if self._next and self._wire is not None:
                 self._check(self._wire)  # travels while those before it are answered
             if waiting:
-                told = self._replica.answer_at(self._log.checked(reply), [asked for asked, _ in waiting])
+                head, asked = self._log.checked(reply), [asked for asked, _ in waiting]
+                told = self._replica.answer_at(head, asked, began)
                 for (_, place), each in zip(waiting, told, strict=True):
                     _tell(place, each)
         finally:
@@ -121,7 +122,7 @@ class Shortcut:
     def _give_up(self, reply: Reply) -> None:
         """No log, a refusal, or no connection: it is for the replica's thread to say what that means."""
         logger.debug("head checks of the event loop rest for %g s: %s", RETRY_S, reply)
-        self._retry_at = max(self._retry_at, time.perf_counter() + RETRY_S)
+        self._retry_at = max(self._retry_at, time.monotonic() + RETRY_S)
         if self._wire is not None:
             self._wire.close()
         self._wire, self._command = None, (-1, b"")  # a refusal may mean that it has to be another one
@@ -133,7 +134,7 @@ class Shortcut:
         self._is_watched = self._checking
         if not self._checking:
             return
-        age_s = time.perf_counter() - self._began
+        age_s = time.monotonic() - self._began
         if age_s > LATE_S_MAX and self._wire is not None:
             self._wire.close()
         elif age_s > self._patience_s and not self._late:
@@ -144,8 +145,8 @@ class Shortcut:
         asyncio.get_running_loop().call_later(self._patience_s, self._watch)
 
     def _open(self) -> None:
-        if self._opening is None and time.perf_counter() >= self._retry_at:
-            self._retry_at = time.perf_counter() + RETRY_S
+        if self._opening is None and time.monotonic() >= self._retry_at:
+            self._retry_at = time.monotonic() + RETRY_S
             self._opening = asyncio.get_running_loop().create_task(self._connect())
 
     async def _connect(self) -> None:

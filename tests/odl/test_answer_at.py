@@ -204,7 +204,7 @@ def test_who_reads_the_head_and_the_replica_s_thread_answer_by_what_was_appended
         for number in range(100):
             appended = append(log, f"{name}-{number}")
             for _ in range(3):
-                answer = replica.answer_at(log.head(), ASKED)[0]
+                answer = replica.answer_at(log.head(), ASKED, time.monotonic())[0]
                 assert not isinstance(answer, Exception)
                 if answer is None:
                     answer = replica.predict([ROW]).result(WAIT_S)
@@ -221,7 +221,7 @@ def test_who_reads_the_head_and_the_replica_s_thread_answer_by_what_was_appended
         list(pool.map(feed_and_predict, range(4)))
         until = time.monotonic() + WAIT_S
         while beside == 0 and time.monotonic() < until:  # a thread in its turn is in the way now and then
-            beside += replica.answer_at(log.head(), ASKED)[0] is not None
+            beside += replica.answer_at(log.head(), ASKED, time.monotonic())[0] is not None
     assert beside
     learner, expected = HashLearner(), {}
     for entry in log.read(0, 1_000).entries:
@@ -229,7 +229,7 @@ def test_who_reads_the_head_and_the_replica_s_thread_answer_by_what_was_appended
         learner.learn_one(event.x, event.y)
         expected[entry.version] = learner.predict_one(ROW)
     assert all(answer.predictions == [expected[answer.version]] for answer in answers)
-    assert replica.answer_at(log.head(), ASKED) == [None], "it has stopped"
+    assert replica.answer_at(log.head(), ASKED, time.monotonic()) == [None], "it has stopped"
 
 
 def test_a_read_that_hangs_holds_up_nobody_beside_the_thread():
@@ -250,6 +250,39 @@ def test_a_read_that_hangs_holds_up_nobody_beside_the_thread():
         head = log.head()
         log.held = True
         assert reading.wait(WAIT_S)
-        assert replica.answer_at(head, ASKED) == [None]  # at once: the read is let go only now
+        assert replica.answer_at(head, ASKED, 0.0) == [None]  # at once: the read is let go only now
         log.held = False
         go.set()
+
+
+def test_a_head_seen_beside_the_thread_spares_it_an_idle_turn_and_keeps_the_replica_fresh():
+    now = 100.0
+    log = new_log()[0]
+    actor = Actor(Follower(HashLearner, HashLearner.from_bytes, log, None), ReplicaSettings(), lambda: now)
+    actor.turn([])
+    assert not actor.is_relieved
+    now = 101.0
+    actor.answer_at(log.head(), ASKED, began=now)
+    assert actor.is_relieved and actor.age_s() == 0.0
+    never = actor.request([ROW], min_version=9)
+    actor.turn([never])
+    assert not actor.is_relieved, "somebody waits"
+    never.future.cancel()
+    now += actor.settings.deadline_s
+    actor.turn([])
+    actor.answer_at(log.head(), ASKED, began=now)
+    assert actor.is_relieved
+    now += 1
+    assert not actor.is_relieved, "others write, too"
+
+
+def test_who_is_behind_is_not_spared_a_turn():
+    now = 100.0
+    log = new_log()[0]
+    settings = ReplicaSettings(learn_per_turn_max=1)
+    actor = Actor(Follower(HashLearner, HashLearner.from_bytes, log, None), settings, lambda: now)
+    actor.turn([])
+    actor.answer_at(log.head(), ASKED, began=now)
+    append(log, "a", "b")
+    actor.turn([])
+    assert actor.lag == 1 and not actor.is_relieved
