@@ -15,15 +15,10 @@ from odl.redis_keys import RedisKeys
 # Beside what the functions call, since Redis checks a user's rights in functions, too.
 _DIRECT = ("fcall", "multi", "exec", "discard", "ping", "info", "time")
 _DIRECT_ON_KEYS = ("get", "hget", "hgetall", "hmget", "hset", "pexpire", "unlink", "zrange")
-# A function is refused while memory is full unless it says that it only reads, or is meant to run then:
-# trimming frees memory, locks are given back, and a replica that starts finds its log.
-_FLAGS = {
-    "read": "no-writes",
-    "trim": "allow-oom",
-    "release": "allow-oom",
-    "renew": "allow-oom",
-    "create": "allow-oom",
-}
+# A script that says nothing of itself is refused while memory is full. What grows with events shall be. The
+# others change a few fields in place, and a full server needs them: trimming takes the version lock, and
+# replicas beat, set the log's limit and find their history while appends are refused.
+_GROWING = ("append", "append_control", "remember")
 
 
 def script_names() -> list[str]:
@@ -35,19 +30,32 @@ def script_names() -> list[str]:
 
 
 def source_of(name: str) -> bytes:
-    """One script as it is in its file."""
+    """One script as EVAL takes it: its flags, and what is in its file.
+
+    >>> source_of("acquire").partition(b"\\n")[0]
+    b'#!lua flags=allow-oom'
+    """
+    flag = _flag(name)
+    return (f"#!lua flags={flag}\n" if flag else "").encode() + _body(name)
+
+
+def _flag(name: str) -> str:
+    return "no-writes" if name == "read" else "" if name in _GROWING else "allow-oom"
+
+
+def _body(name: str) -> bytes:
     return files("odl").joinpath("lua", f"{name}.lua").read_bytes()
 
 
 @cache
 def version() -> str:
-    """Digest of all scripts and their flags, short.
+    """Digest of all scripts with their flags, short.
 
     >>> len(version())
     12
     """
     sources = b"".join(name.encode() + b"\0" + source_of(name) for name in script_names())
-    return hashlib.sha256(sources + repr(sorted(_FLAGS.items())).encode()).hexdigest()[:12]
+    return hashlib.sha256(sources).hexdigest()[:12]
 
 
 def function_name(name: str) -> str:
@@ -59,9 +67,9 @@ def library() -> str:
     """What `FUNCTION LOAD` takes; begins with the name of the library."""
     parts = [f"#!lua name=odl_{version()}\n"]
     for name in script_names():
-        flags = f"'{_FLAGS[name]}'" if name in _FLAGS else ""
+        flags = f"'{_flag(name)}'" if _flag(name) else ""
         parts.append(
-            f"local function {name}(KEYS, ARGV)\n{source_of(name).decode()}\nend\n"
+            f"local function {name}(KEYS, ARGV)\n{_body(name).decode()}\nend\n"
             f"redis.register_function{{function_name='{function_name(name)}', callback={name}, "
             f"flags={{{flags}}}}}\n"
         )
