@@ -96,11 +96,12 @@ cluster: install ## what k8s/overlays/plain runs, as processes with addresses of
 	@rm -rf build/cluster && unshare $$([ $$(id -u) = 0 ] || echo --user --map-root-user) --net -- \
 		$(BIN)/python tests/k8s/run_cluster.py build/cluster $(or $(ARGS),--seconds 120)
 
-apiserver: ## build a Kubernetes API server from its source into .odl/apiserver (Go 1.22; some minutes), for tests
+apiserver: ## build a Kubernetes API server and kubectl from source into .odl/apiserver (Go 1.22; minutes the first time), for tests
 	@mkdir -p .odl/apiserver
-	@cd tests/k8s/apiserver && CGO_ENABLED=0 go build -mod=readonly -trimpath -ldflags "-s -w \
-		-X k8s.io/component-base/version.gitVersion=$$(go list -m -f '{{.Version}}' k8s.io/kubernetes)" \
-		-o ../../../.odl/apiserver/kube-apiserver k8s.io/kubernetes/cmd/kube-apiserver
+	@cd tests/k8s/apiserver && version=$$(go list -m -f '{{.Version}}' k8s.io/kubernetes) && for name in kube-apiserver kubectl; do \
+		CGO_ENABLED=0 go build -mod=readonly -trimpath -ldflags "-s -w -X k8s.io/component-base/version.gitVersion=$$version" \
+			-o ../../../.odl/apiserver/$$name k8s.io/kubernetes/cmd/$$name || exit 1; \
+	done
 	@.odl/apiserver/kube-apiserver --version
 
 audit: install ## compare the lock with known advisories (ARGS=--online asks a service, too)

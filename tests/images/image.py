@@ -15,13 +15,16 @@ from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
 ROOT = Path(__file__).parents[2]
-BASE = os.environ.get("ODL_TEST_BASE_IMAGE", "localhost/odl-base:bookworm")
+OWN_BASE = "localhost/odl-base:bookworm"  # made from Debian's packages; any other is pulled
+BASE = os.environ.get("ODL_TEST_BASE_IMAGE", OWN_BASE)
 CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")  # a machine behind a proxy has the proxy's there
 TRIMMED = {"libclang", "setuptools"}  # locked, and taken out again by requirements/trim.sh
 MINUTES_MAX = 20  # downloads on a busy machine
-# The image's root is bound over itself and made read-only, /tmp is memory, and the process is nobody.
+# The image's root is bound over itself and made read-only, /tmp is memory, /proc is there as in any
+# container, and the process is nobody.
 _RUN = """
 mount --bind "$0" "$0" && mount -o remount,ro,bind "$0" && mount -t tmpfs tmpfs "$0/tmp"
+mount --bind /proc "$0/proc"
 exec setpriv --no-new-privs chroot --userspec=65532:65532 "$0" /usr/bin/env -i --chdir=/tmp "$@"
 """
 
@@ -30,7 +33,8 @@ def missing() -> str:
     """Why images cannot be built here; empty if they can."""
     if os.geteuid() != 0:
         return "building an image without a daemon takes root here"
-    wanted = [tool for tool in ("buildah", "mmdebstrap", "unshare", "setpriv") if shutil.which(tool) is None]
+    tools = ["buildah", "unshare", "setpriv", *(["mmdebstrap"] if BASE == OWN_BASE else [])]
+    wanted = [tool for tool in tools if shutil.which(tool) is None]
     return f"not installed: {', '.join(wanted)}" if wanted else ""
 
 
@@ -86,7 +90,8 @@ class Container:
 @contextmanager
 def container(name: str) -> Iterator[Container]:
     """Build an image (what did not change comes from earlier builds' layers) and open it."""
-    if subprocess.run(["buildah", "inspect", "--type", "image", BASE], capture_output=True).returncode:
+    inspect = ["buildah", "inspect", "--type", "image", BASE]
+    if BASE == OWN_BASE and subprocess.run(inspect, capture_output=True).returncode:
         run("k8s/images/base.sh", BASE)
     image = f"localhost/odl-{name}-test"
     shared = ["--volume", f"{CERTIFICATES}:{CERTIFICATES}:ro"] if CERTIFICATES.exists() else []

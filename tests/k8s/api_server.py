@@ -1,6 +1,7 @@
 """A real Kubernetes API server on loopback: etcd, kube-apiserver. No node, so nothing runs in it.
 
-`make apiserver` builds kube-apiserver from its source into .odl/apiserver; etcd comes from the distribution.
+`make apiserver` builds kube-apiserver and kubectl from source into .odl/apiserver; etcd comes from the
+distribution.
 """
 
 import json
@@ -19,9 +20,9 @@ from types import TracebackType
 from typing import Any, Self
 
 import trustme
-from overlays import ROOT
+from overlays import BUILT, KUBECTL
 
-BINARY = ROOT / ".odl" / "apiserver" / "kube-apiserver"
+BINARY = BUILT / "kube-apiserver"
 READY_S_MAX = 120.0  # ten seconds on a quiet machine
 STOP_S_MAX = 20.0
 TOKEN = "test-administrator"
@@ -39,10 +40,9 @@ def missing() -> str:
     """What keeps an API server from running here; empty if nothing does."""
     if not BINARY.exists():
         return "no kube-apiserver here: make apiserver builds it (Go, some minutes)"
-    for name, package in (("etcd", "etcd-server"), ("kubectl", "kubernetes-client")):
-        if shutil.which(name) is None:
-            return f"no {name} here: apt-get install {package}"
-    return ""
+    if not KUBECTL:
+        return "no kubectl here: make apiserver builds it (Go, some minutes)"
+    return "" if shutil.which("etcd") else "no etcd here: apt-get install etcd-server"
 
 
 class ApiServer:
@@ -141,7 +141,7 @@ class ApiServer:
 
     def kubectl(self, *arguments: str, given: str = "") -> subprocess.CompletedProcess[str]:
         """One command as an administrator; its cache stays in the directory."""
-        command = ["kubectl", "--kubeconfig", str(self.kubeconfig)]
+        command = [KUBECTL, "--kubeconfig", str(self.kubeconfig)]
         command += ["--cache-dir", str(self._directory / "cache"), *arguments]
         return subprocess.run(command, input=given, capture_output=True, text=True, check=False, timeout=300)
 

@@ -14,6 +14,8 @@ import yaml
 ROOT = Path(__file__).parent.parent.parent
 OVERLAYS = ("plain", "local", "production")
 Resource = dict[str, Any]
+BUILT = ROOT / ".odl" / "apiserver"  # what `make apiserver` built
+KUBECTL = shutil.which("kubectl") or shutil.which("kubectl", path=str(BUILT)) or ""
 KUSTOMIZE_MIN = 5  # its major version, in kubectl since 1.27: components, labels in templates
 
 
@@ -73,9 +75,9 @@ class Overlay:
 @cache
 def missing() -> str:
     """What keeps an overlay from being built here; empty if nothing does."""
-    if shutil.which("kubectl") is None:
-        return "no kubectl here, which builds the overlays"
-    command = ["kubectl", "version", "--client", "-o", "json"]
+    if not KUBECTL:
+        return "no kubectl here, which builds the overlays: make apiserver builds it, too (Go, some minutes)"
+    command = [KUBECTL, "version", "--client", "-o", "json"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     version = json.loads(done.stdout or "{}").get("kustomizeVersion", "v0")
     major = int(version.lstrip("v").partition(".")[0])
@@ -89,7 +91,7 @@ def missing() -> str:
 @cache
 def build(name: str) -> Overlay:
     """`kubectl kustomize` of one overlay; needs no cluster."""
-    command = ["kubectl", "kustomize", str(ROOT / "k8s" / "overlays" / name)]
+    command = [KUBECTL, "kustomize", str(ROOT / "k8s" / "overlays" / name)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 0, done.stderr
     assert not done.stderr, f"kustomize warns: {done.stderr}"
