@@ -97,7 +97,7 @@ class FeedbackConsumer:
         except KafkaException as error:
             raise Misconfigured(f"Kafka settings were refused: {error.args[0].str()}") from error
         try:
-            self._patience.until_done("topic", self._positions.identify)
+            self._patience.until_done("Kafka", self._positions.identify)
             self._consumer.subscribe(
                 [self._name], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_revoke
             )

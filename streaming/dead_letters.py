@@ -21,13 +21,19 @@ from dataclasses import dataclass, field, replace
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from odl.errors import InvalidEvent, Unavailable
-from streaming.connection import REQUEST_TIMEOUT_S, Options, as_odl_error, client_options, quiet_logger
+from streaming.connection import (
+    NO_TOPIC,
+    REQUEST_TIMEOUT_S,
+    Options,
+    as_odl_error,
+    client_options,
+    quiet_logger,
+)
 from streaming.delivery import Delivered, Delivery, TooLarge
 from streaming.message import read_headers
 
 PREFIX = "dead-letter-"
 DETAIL_BYTES_MAX = 1_000
-_NO_TOPIC = {KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC}
 CUT_BYTES = 64 * 1024  # of a value that is too large for the dead-letter topic
 
 
@@ -152,7 +158,7 @@ def read_dead_letters(
 
 def _read(consumer: Consumer, topic: str, newest: int | None) -> Iterator[DeadLetter]:
     description = consumer.list_topics(topic, timeout=REQUEST_TIMEOUT_S).topics[topic]
-    if description.error is not None and description.error.code() in _NO_TOPIC:
+    if description.error is not None and description.error.code() in NO_TOPIC:
         return  # the first letter makes it
     if description.error is not None:
         raise as_odl_error(f"dead-letter topic '{topic}'", description.error)

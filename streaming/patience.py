@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -12,6 +13,8 @@ logger = logging.getLogger(__name__)
 
 WAIT_S_MIN = 0.05
 WAIT_S_MAX = 2.0  # back to work within seconds of an outage's end
+
+TELL_EVERY_S = 30.0  # how often the same cause is told again
 
 T = TypeVar("T")
 
@@ -39,17 +42,20 @@ class Patience:
         return self._stopping.is_set()
 
     def until_done(self, what: str, call: Callable[[], T]) -> T:
-        """The result of `call`, repeated with a bounded backoff while it raises `Unavailable`.
+        """The result of `call`, repeated with a growing wait while it raises `Unavailable`.
 
         A log that is gone is created anew: it then says itself (GAP) where its sources have to begin.
         Other errors pass. Raises `Stopped` once told to stop.
         """
-        wait_s = WAIT_S_MIN
+        wait_s, told, told_at = WAIT_S_MIN, "", 0.0
         while True:
             try:
                 return call()
             except Unavailable as error:
-                logger.warning("%s: %s; trying again in %.2f s", what, error, wait_s)
+                # Once, and then from time to time: an outage is to be seen in a log, not to fill it.
+                if str(error) != told or time.monotonic() - told_at > TELL_EVERY_S:
+                    told, told_at = str(error), time.monotonic()
+                    logger.warning("%s: %s; trying again until it works", what, error)
                 is_missing = isinstance(error, LogMissing)
             self.retries += 1
             self.pause(wait_s)

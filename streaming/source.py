@@ -15,9 +15,9 @@ from dataclasses import dataclass, replace
 from confluent_kafka import Consumer, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from odl.errors import Misconfigured
+from odl.errors import Misconfigured, Unavailable
 from odl.log import Append, Log
-from streaming.connection import REQUEST_TIMEOUT_S, as_odl_error
+from streaming.connection import NO_TOPIC, REQUEST_TIMEOUT_S, as_odl_error
 
 logger = logging.getLogger(__name__)
 
@@ -50,6 +50,10 @@ def identify(admin: AdminClient, name: str, timeout_s: float = REQUEST_TIMEOUT_S
         answer = admin.describe_topics(TopicCollection([name]), request_timeout=timeout_s)
         topic_id = str(answer[name].result(timeout_s + 1.0).topic_id)
     except KafkaException as error:
+        if error.args[0].code() in NO_TOPIC:
+            raise Unavailable(
+                f"topic '{name}' does not exist: the first message makes it, or you do"
+            ) from error
         raise as_odl_error(f"topic '{name}'", error.args[0]) from error
     if topic_id == _NO_TOPIC_ID:
         raise Misconfigured(

@@ -5,6 +5,7 @@ import os
 import signal
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -19,6 +20,7 @@ from odl.redis_remembered import predictions_of
 
 if TYPE_CHECKING:
     from streaming.consumer import FeedbackConsumer
+    from streaming.steps import ConsumerStats
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -73,8 +75,14 @@ def run(args: argparse.Namespace) -> int:
     )
     with _metrics(args, console, consumer, lambda: lags(admin, config.kafka.topic, log)):
         consumer.run()
-    console.print(f"stopped: {consumer.stats()}", highlight=False)
+    console.print(f"stopped: {told(consumer.stats())}", highlight=False, soft_wrap=True)
     return 0
+
+
+def told(stats: "ConsumerStats") -> str:
+    """What a consumer did, for people: accepted events, and what else happened."""
+    counts = {name: count for name, count in asdict(stats).items() if count or name == "accepted"}
+    return ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in counts.items())
 
 
 @contextmanager

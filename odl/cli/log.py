@@ -44,7 +44,7 @@ def facts(explained: Explained) -> dict[str, Any]:
             "id": event.id,
             "source": event.source,
             "position": event.seq or None,
-            "served_at_version": event.version or None,
+            "served_at_version": event.version if event.version or event.prediction else None,
             "time_ms": event.time_ms or None,
             "weight": event.weight,
             "label": event.y,

@@ -70,7 +70,7 @@ def test_late_labels_work_as_printed(tmp_path: Path) -> None:
     assert re.search(r"accepted +1\n", transcript[transcript.index("+ odl feedback") :])
     assert re.search(r'"code": ?404.*"reason": ?"UNKNOWN"', transcript)
     first, correction = transcript.split("+ odl log show")[1:]
-    assert re.search(r"label +leaves", first) and re.search(r"corrected by +\[4\]", first)
+    assert re.search(r"label +leaves", first) and re.search(r"corrected by +4\n", first)
     assert re.search(r"prediction served +leaves 0\.5", first)
     assert re.search(r"id +visit-a/c1", correction) and re.search(r"corrects +1", correction)
 
