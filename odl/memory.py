@@ -1,4 +1,4 @@
-"""The log, the version lock and the snapshots in this process's memory: what their contract means.
+"""The log in this process's memory, beside its lock and snapshots: what the contract of all three means.
 
 >>> log = MemoryLog()
 >>> log.create().version
@@ -13,13 +13,11 @@ b'{"y":1}'
 
 import uuid
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from threading import RLock
 
-from odl.clock import monotonic_ms
 from odl.errors import LogMissing
-from odl.lock import Lease, check_ttl, ended, refused
+from odl.lock import Lease
 from odl.log import (
     CHAIN_START,
     IDS_MAX,
@@ -35,89 +33,11 @@ from odl.log import (
     superseded,
     uncovered,
 )
-from odl.snapshots import KEEP, Snapshot, check_bytes, elsewhere
+from odl.memory_lock import MemoryLock
+from odl.memory_snapshots import MemorySnapshots
+from odl.snapshots import Snapshot
 
-
-class MemoryLock:
-    """A `VersionLock` for the threads of one process."""
-
-    def __init__(self, clock_ms: Callable[[], int] = monotonic_ms) -> None:
-        self.mutex = RLock()  # a fenced write holds it from its check to its last change
-        self._clock_ms = clock_ms
-        self._last: Lease | None = None  # the newest grant, ended or not
-        self._ends_ms: int | None = None  # None: released
-
-    def acquire(self, owner: str, ttl_ms: int) -> Lease | None:
-        check_ttl(ttl_ms)
-        with self.mutex:
-            if self.holder() is not None:
-                return None
-            self._last = Lease(owner, self._last.token + 1 if self._last else 1)
-            self._ends_ms = self._clock_ms() + ttl_ms
-            return self._last
-
-    def renew(self, lease: Lease, ttl_ms: int) -> None:
-        check_ttl(ttl_ms)
-        with self.mutex:
-            if self.holder() != lease:
-                raise ended(lease)
-            self._ends_ms = self._clock_ms() + ttl_ms
-
-    def release(self, lease: Lease) -> None:
-        with self.mutex:
-            if self.holder() == lease:
-                self._ends_ms = None
-
-    def holder(self) -> Lease | None:
-        with self.mutex:
-            running = self._ends_ms is not None and self._clock_ms() < self._ends_ms
-            return self._last if running else None
-
-    def check(self, lease: Lease) -> None:
-        """Raise `Fenced` unless `lease` is the newest grant."""
-        with self.mutex:
-            if self._last != lease:
-                raise refused(lease)
-
-
-class MemorySnapshots:
-    """A `SnapshotStore` that keeps the bytes of the last `keep` snapshots of each fold."""
-
-    def __init__(self, lock: MemoryLock, keep: int = KEEP) -> None:
-        self.lock = lock
-        self.log: MemoryLog | None = None  # the log that relies on them; it says so when it is made
-        self._keep = keep
-        self._stored: dict[Snapshot, bytes] = {}  # in the order in which they became visible
-
-    def save(self, snapshot: Snapshot, data: bytes, lease: Lease) -> None:
-        check_bytes(snapshot, data)
-        with self.log._mutex if self.log else nullcontext(), self.lock.mutex:
-            self.lock.check(lease)
-            if not self._is_on_log(snapshot):
-                raise elsewhere(snapshot)
-            self._stored.pop(snapshot, None)
-            self._stored[snapshot] = bytes(data)
-            of_fold = [kept for kept in self._stored if kept.fold_id == snapshot.fold_id]
-            for old in of_fold[: -self._keep]:
-                del self._stored[old]
-
-    def _is_on_log(self, snapshot: Snapshot) -> bool:
-        return self.log is None or self.log.leads_to(snapshot)
-
-    def drop(self, snapshot: Snapshot, lease: Lease) -> None:
-        with self.lock.mutex:
-            self.lock.check(lease)
-            self._stored.pop(snapshot, None)
-
-    def list(self) -> list[Snapshot]:
-        with self.lock.mutex:
-            return sorted(reversed(self._stored), key=lambda snapshot: -snapshot.version)
-
-    def load(self, snapshot: Snapshot) -> bytes:
-        with self.lock.mutex:
-            data = self._stored.get(snapshot, b"")
-        check_bytes(snapshot, data)
-        return data
+__all__ = ["MemoryLock", "MemoryLog", "MemorySnapshots"]
 
 
 @dataclass(slots=True)
