@@ -43,6 +43,13 @@ def padded(length: int) -> int:
     return -(-length // LANES) * LANES
 
 
+def aligned(length: int, zeroed: bool = True) -> Floats:
+    """An array that starts at a cache line, so that no vector of lanes in it lies across two."""
+    raw = (np.zeros if zeroed else np.empty)(length + LANES, np.float32)
+    skip = (-raw.ctypes.data % CACHE_LINE_BYTES) // raw.itemsize
+    return raw[skip : skip + length]
+
+
 @dataclass(frozen=True, slots=True)
 class Slot:
     """A named array in the buffer."""
@@ -76,10 +83,8 @@ class Arrays(ABC):
         return last.offset + padded(last.size)
 
     def allocate(self, zeroed: bool = True) -> Floats:
-        """A buffer that starts at a cache line."""
-        raw = (np.zeros if zeroed else np.empty)(self.size + LANES, np.float32)
-        skip = (-raw.ctypes.data % CACHE_LINE_BYTES) // raw.itemsize
-        return raw[skip : skip + self.size]
+        """A buffer for these arrays."""
+        return aligned(self.size, zeroed)
 
     def views(self, buffer: Floats) -> dict[str, Floats]:
         """Name -> array over the buffer's own memory."""

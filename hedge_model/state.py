@@ -29,7 +29,7 @@ from hedge_model.kernel.definitions import (
 )
 from hedge_model.kernel.initial import fill_matrix
 from hedge_model.kernel.plan import Plan, RowSizes
-from hedge_model.layout import LANES, Floats, Layout, Memory, padded
+from hedge_model.layout import LANES, Floats, Layout, Memory, aligned, padded
 from hedge_model.spec import CROSSES_MAX, FIELDS_MAX, ModelSpec
 
 RAMP_INPUTS_MAX = 1_200  # no ramps where they would be more than this: many fields need them least
@@ -283,7 +283,7 @@ class State:
         )
         field_rows = [(*row, field) for field, row in enumerate(self.field_rows)]
         self.fields = np.array(field_rows or [(-1, -1, -1, -1)], np.int64)
-        self.work = np.zeros(self.plan.work_size + 16, np.float32)
+        self.work = aligned(self.plan.work_size + LANES)
         if self.spec.ramps:
             knots = RAMPS_FROM + np.arange(self.spec.ramps) * (RAMPS_TO - RAMPS_FROM) / self.spec.ramps
             self.work[self.plan.knots : self.plan.knots + self.spec.ramps] = knots

@@ -10,7 +10,7 @@ import numpy as np
 from hedge_model.kernel.compiled import compiled
 from hedge_model.kernel.definitions import ROW_FLOOR, ROW_RATE
 from hedge_model.kernel.lanes import LANES, load, root, splat, store, total, where_positive
-from hedge_model.kernel.rows import add_scaled, copy, dot, dot_rows, fill, subtract_outer
+from hedge_model.kernel.rows import add_scaled, dot, dot_rows, fill, subtract_outer
 
 F = np.float32
 STEP_MAX = F(
@@ -48,10 +48,12 @@ def layer_gradient(plan, weights, work, layer):
     out, unit = plan.gradient + layer * plan.units, plan.unit + layer * plan.units
     error = plan.error + (layer + 1) * plan.outputs
     share = head_share(plan, weights, layer + 1)
-    copy(work, out, work, plan.back, plan.units)
-    for k in range(plan.classes):
-        row = plan.head_kernel + (layer * plan.classes + k) * plan.units
-        add_scaled(work, out, share * work[error + k], weights, row, plan.units)
+    for j in range(0, plan.units, LANES):
+        value = load(work, plan.back + j)
+        for k in range(plan.classes):
+            row = plan.head_kernel + (layer * plan.classes + k) * plan.units
+            value = value + splat(share * work[error + k]) * load(weights, row + j)
+        store(work, out + j, value)
     if plan.paper == 0:  # through h / rms(h), then along the sum of layers
         along = splat(dot(work, out, work, unit, plan.units) / F(plan.width))
         inverse = splat(F(1.0) / work[plan.rms + layer])
@@ -78,7 +80,7 @@ def gradients(plan, weights, work, lists):
         if layer > 0:
             fill(work, plan.back, F(0.0), plan.units)
             matrix = plan.hidden_kernel + (layer - 1) * plan.width * plan.units
-            at, count = plan.layer_list + (layer - 1) * plan.width, lists[plan.lengths + layer]
+            at, count = plan.layer_list + (layer - 1) * plan.units, lists[plan.lengths + layer]
             vector = plan.gradient + layer * plan.units
             dot_rows(weights, matrix, plan.units, lists, at, count, work, vector, plan.back)
     return norm
@@ -200,7 +202,7 @@ def update_layer(plan, weights, table, work, lists, active, layer, rates):
     add_scaled(weights, plan.hidden_bias + layer * plan.units, F(-1.0), work, plan.step, plan.units)
     if layer > 0:
         matrix = plan.hidden_kernel + (layer - 1) * plan.width * plan.units
-        at, count = plan.layer_list + (layer - 1) * plan.width, lists[plan.lengths + layer]
+        at, count = plan.layer_list + (layer - 1) * plan.units, lists[plan.lengths + layer]
         subtract_outer(weights, matrix, plan.units, lists, at, count, work, inputs, plan.step)
         return
     count = lists[plan.lengths]

@@ -24,8 +24,11 @@ _log = logging.getLogger(__name__)
 
 
 def compiled(function: Callable[..., Any]) -> Any:
-    """A function called by compiled code only; made without what Python or C would need to call it."""
-    return numba.njit(**_STRICT, no_cpython_wrapper=True)(function)
+    """A function called by compiled code only; made without what Python or C would need to call it.
+
+    It becomes part of its callers: a call would pass every number of a plan and of its arrays through memory.
+    """
+    return numba.njit(**_STRICT, no_cpython_wrapper=True, forceinline=True)(function)
 
 
 def entry(function: Callable[..., Any]) -> Any:

@@ -11,6 +11,7 @@ from hedge_model.kernel.compiled import compiled
 from hedge_model.kernel.definitions import RMS_FLOOR
 from hedge_model.kernel.elementary import exp
 from hedge_model.kernel.lanes import LANES, larger, load, splat, store, total
+from hedge_model.kernel.places import above_zero, list_mask
 from hedge_model.kernel.rows import add_rows, add_scaled, copy, dot
 
 F = np.float32
@@ -24,7 +25,7 @@ def layer_sums(plan, weights, table, work, lists, active, layer):
     copy(work, out, weights, plan.hidden_bias + layer * plan.units, plan.units)
     if layer > 0:
         matrix = plan.hidden_kernel + (layer - 1) * plan.width * plan.units
-        at, count = plan.layer_list + (layer - 1) * plan.width, lists[plan.lengths + layer]
+        at, count = plan.layer_list + (layer - 1) * plan.units, lists[plan.lengths + layer]
         add_rows(
             weights, matrix, plan.units, lists, at, count, work, plan.unit + (layer - 1) * plan.units, out
         )
@@ -40,25 +41,29 @@ def layer_units(plan, work, lists, layer):
     """Rectify, add to the running sum, normalise; list the units that are on."""
     relu = plan.relu + layer * plan.units
     running, unit = plan.total + layer * plan.units, plan.unit + layer * plan.units
+    at = end = plan.layer_list + layer * plan.units
     squares = splat(F(0.0))
     for j in range(0, plan.units, LANES):
         value = larger(load(work, relu + j), splat(F(0.0)))
         store(work, relu + j, value)
-        if plan.paper == 0 and layer > 0:
+        if plan.paper == 1:
+            store(work, unit + j, value)
+            end = list_mask(lists, end, j, above_zero(value))
+            continue
+        if layer > 0:
             value = value + load(work, running - plan.units + j)
         store(work, running + j, value)
         squares = squares + value * value
-    rms = F(1.0)
-    if plan.paper == 0:
-        rms = np.sqrt(total(squares) / F(plan.width) + F(RMS_FLOOR))
+    if plan.paper == 1:
+        lists[plan.lengths + 1 + layer] = end - at
+        return
+    rms = np.sqrt(total(squares) / F(plan.width) + F(RMS_FLOOR))
     work[plan.rms + layer] = rms
     for j in range(0, plan.units, LANES):
-        store(work, unit + j, load(work, running + j) / splat(rms))
-    at, count = plan.layer_list + layer * plan.width, 0
-    for i in range(plan.width):
-        lists[at + count] = i
-        count += 1 if work[unit + i] > F(0.0) else 0
-    lists[plan.lengths + 1 + layer] = count
+        value = load(work, running + j) / splat(rms)
+        store(work, unit + j, value)
+        end = list_mask(lists, end, j, above_zero(value))
+    lists[plan.lengths + 1 + layer] = end - at
 
 
 @compiled

@@ -32,6 +32,7 @@ from hedge_model.kernel.lanes import (
     where_positive,
     widen,
 )
+from hedge_model.kernel.places import list_not_zero
 from hedge_model.kernel.rows import copy
 
 F = np.float32
@@ -113,9 +114,6 @@ def encode(plan, fields, values, moments, fresh, work, lists):
             standardise_ramps(plan, moments, fresh, ramp_at, share, z, work, plan.x + column + 1)
             z = F(standardise(moments, fresh, at + 3, share, float(z)))
         work[plan.x + column] = z
-    length = 0
-    for column in range(plan.columns):
-        lists[length] = column
-        length += 1 if work[plan.x + column] != F(0.0) else 0
-    lists[plan.lengths] = length
+    dense = -(-plan.columns // LANES) * LANES
+    lists[plan.lengths] = list_not_zero(lists, 0, work, plan.x, dense)
     return present, waiting

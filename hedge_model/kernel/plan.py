@@ -142,8 +142,8 @@ class Plan(NamedTuple):
             pull=padded(experts),
         )
         lists = _offsets(
-            _columns=layout.columns,
-            layer_list=depths * layout.width,
+            _columns=padded(layout.columns),
+            layer_list=depths * units,
             category_list=rows.active_max,
             lengths=depths + 1,
         )

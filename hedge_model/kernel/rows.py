@@ -9,7 +9,7 @@ one row at a time.
 import numpy as np
 
 from hedge_model.kernel.compiled import compiled
-from hedge_model.kernel.lanes import LANES, load, splat, store, total
+from hedge_model.kernel.lanes import LANES, load, splat, store, total, totals
 
 ZERO = np.float32(0.0)
 
@@ -51,8 +51,7 @@ def dot_rows(matrix, first, units, lists, at, count, work, vector, out):
             s1 = s1 + v * load(matrix, r1 + j)
             s2 = s2 + v * load(matrix, r2 + j)
             s3 = s3 + v * load(matrix, r3 + j)
-        work[out + i0], work[out + i1] = total(s0), total(s1)
-        work[out + i2], work[out + i3] = total(s2), total(s3)
+        work[out + i0], work[out + i1], work[out + i2], work[out + i3] = totals(s0, s1, s2, s3)
         k += 4
     while k < count:
         i0 = lists[at + k]

@@ -9,7 +9,7 @@ import pytest
 
 from hedge_model.kernel.elementary import exp, log
 from hedge_model.kernel.float_mode import FLUSH, IEEE, swap_float_mode
-from hedge_model.kernel.lanes import larger, load, root, smaller, splat, store, total, where_positive
+from hedge_model.kernel.lanes import larger, load, root, smaller, splat, store, total, totals, where_positive
 
 
 @numba.njit
@@ -30,6 +30,13 @@ def _arithmetic(a: Any, b: Any, out: Any) -> Any:
     store(out, 0, (x * y + splat(np.float32(0.5))) / root(larger(y, x)) - smaller(x, y))
     store(out, 16, where_positive(x, y))
     return total(x)
+
+
+@numba.njit
+def _four_totals(a: Any, each: Any) -> Any:
+    for k in range(4):
+        each[k] = total(load(a, 16 * k))
+    return totals(load(a, 0), load(a, 16), load(a, 32), load(a, 48))
 
 
 @numba.njit
@@ -56,6 +63,14 @@ def test_operations_are_those_of_numpy_bit_for_bit() -> None:
     while halves.size > 1:
         halves = halves[: halves.size // 2] + halves[halves.size // 2 :]
     assert summed == halves[0]
+
+
+def test_four_totals_at_once_have_the_bits_of_one_by_one() -> None:
+    random = np.random.default_rng(3)
+    for _ in range(200):
+        a, each = (10.0 ** random.uniform(-8, 8, 64)).astype(np.float32), np.zeros(4, np.float32)
+        a *= random.choice(np.array([-1, 0, 1], np.float32), 64)
+        assert np.array(_four_totals(a, each), np.float32).tobytes() == each.tobytes()
 
 
 def test_exp_agrees_to_a_few_units_in_the_last_place() -> None:
