@@ -122,6 +122,11 @@ class Delivery:
             return TooLarge(f"topic '{self.topic}' refuses a message of this size: {error.str()}")
         if error.code() == KafkaError._FATAL:
             return Unavailable(f"topic '{self.topic}': the producer failed for good and is being replaced")
+        if error.code() == KafkaError._MSG_TIMED_OUT:
+            return Unavailable(
+                f"topic '{self.topic}' did not take a message within {self.timeout_s:g} s: Kafka is away, or "
+                "has no such topic and makes none by itself"
+            )
         return as_odl_error(f"topic '{self.topic}'", error)
 
     def close(self, timeout_s: float = FLUSH_TIMEOUT_S) -> None:

@@ -30,6 +30,8 @@ from odl.errors import HistoryLost
 from odl.folder import Folder
 from odl.replay import OnPage, Replayed, fold_at, outcome, replay
 
+CELL = 20  # characters of a digest or chain: enough to compare, and two fit beside each other
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `odl replay`."""
@@ -104,5 +106,6 @@ def show(both: dict[str, dict[str, Any]]) -> None:
     names = list(dict.fromkeys(name for found in both.values() for name in found))
     for name in names:
         cells = [found.get(name, "") for found in both.values()]
-        table.add_row(name, *(f"{c:.4f}" if isinstance(c, float) else str(c)[:16] for c in cells))
+        shown = (f"{cell:.4f}" if isinstance(cell, float) else str(cell)[:CELL] for cell in cells)
+        table.add_row(name.replace("_", " "), *shown)
     Console().print(table)

@@ -64,7 +64,7 @@ listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT
 inter.broker.listener.name=PLAINTEXT
 log.dirs={data}
 num.partitions={partitions}
-auto.create.topics.enable=false
+auto.create.topics.enable={auto_create}
 offsets.topic.replication.factor=1
 offsets.topic.num.partitions=1
 transaction.state.log.replication.factor=1
@@ -112,8 +112,16 @@ class ApacheKafka:
     A stopped broker may be `start`ed again: same address, same data.
     """
 
-    def __init__(self, directory: Path, port: int | None = None, advertised: int | None = None) -> None:
-        """`port`: to listen at, else a free one; `advertised`: where clients are to find it instead."""
+    def __init__(
+        self,
+        directory: Path,
+        port: int | None = None,
+        advertised: int | None = None,
+        *,
+        auto_create: bool = False,
+    ) -> None:
+        """`port`: to listen at, else a free one; `advertised`: where clients are to find it instead;
+        `auto_create`: the first message makes its topic, which is Kafka's default."""
         self._directory = directory
         directory.mkdir(parents=True, exist_ok=True)
         self._settings = directory / "server.properties"
@@ -127,6 +135,7 @@ class ApacheKafka:
             controller=controller,
             data=directory / "data",
             partitions=PARTITIONS,
+            auto_create=str(auto_create).lower(),
         )
         self._settings.write_text(text)
         # One in 64 would begin with a dash, which the tool takes for an option.
@@ -253,7 +262,7 @@ def main() -> int:
         signal.signal(number, lambda *_: stopped.set())
     with (
         tempfile.TemporaryDirectory(prefix="odl-apache-kafka-") as folder,
-        ApacheKafka(Path(folder)) as broker,
+        ApacheKafka(Path(folder), auto_create=True) as broker,
     ):
         print(f"Apache Kafka {KAFKA_VERSION} is ready: export ODL_KAFKA={broker.bootstrap}", flush=True)
         stopped.wait()
