@@ -7,7 +7,7 @@ from odl.errors import InvalidEvent
 from odl.event import Event, Features, check_bounds, encode
 from odl.event import check_features as check_feature_bounds
 from odl.learner import Schema
-from odl.log import Append, Log, Outcome
+from odl.log import Append, Appended, Log, Outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +37,14 @@ class DirectSink:
     def submit(self, event: Event) -> Receipt:
         """Append one event; its source (`rest:<client>`) keeps no positions, its id is what deduplicates.
         Raises `InvalidEvent` (EXPIRED) for one that is too old for that."""
-        appended = self._log.append(
-            Append(encode(event), event.id, event.source, after=max(0, event.version))
-        )
+        return self.receipt(event, self._log.append(self.item(event)))
+
+    def item(self, event: Event) -> Append:
+        """What to append."""
+        return Append(encode(event), event.id, event.source, after=max(0, event.version))
+
+    def receipt(self, event: Event, appended: Appended) -> Receipt:
+        """What its sender is told. Raises `InvalidEvent` (EXPIRED)."""
         if appended.outcome is Outcome.EXPIRED:
             raise expired(event.id, event.version)
         return Receipt(appended.outcome, appended.version, self._durability)

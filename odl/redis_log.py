@@ -137,6 +137,11 @@ class RedisLog:
         """What to send for `appended`: the same as `append`, and as safe to repeat."""
         return self._append.packed(self._log_keys, self._arguments([item]))
 
+    def appended(self, reply: bytes) -> Appended | None:
+        """What became of the item, by what the server replied to `append_command`; None where the log is
+        full: `append` says why."""
+        return None if reply.startswith(b"full") else self._appended(reply)
+
     def position(self, source: str) -> str | None:
         head = ("HGET", self._keys.head, "version")
         version, stored = transact(self._client, head, ("HGET", self._keys.sources, source))

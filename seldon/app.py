@@ -10,13 +10,16 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
 
+import msgspec
+
 from odl.errors import OdlError
 from odl.logs import PUID
 from odl.mailbox import Answer
 from seldon.answer import failure_of, status_body
 from seldon.contract import contract
-from seldon.http import MessageReader, Response, Scope, Transport, send_pieces
+from seldon.http import BodyTooLarge, MessageReader, Response, Scope, Transport, linger, send_pieces
 from seldon.live import Live
+from seldon.message import Json
 from seldon.open_inference import inference_answer, model_metadata, read_inference, server_metadata
 from seldon.openapi import openapi
 from seldon.outcome import outcome
@@ -46,7 +49,7 @@ class App:
         self.metrics = service.metrics
         self.live = Live(service, self.metrics)
         self._reader = MessageReader()
-        self._shortcut = service.shortcut()
+        self._shortcut, self._appender = service.shortcut(), service.appender()
         self._pool = ThreadPoolExecutor(FEEDBACK_THREADS, "feedback")
         self._answering: set[asyncio.Task[Any] | None] = set()  # requests that wait for their answer
         both, get = ("POST", "GET"), ("GET",)
@@ -98,8 +101,9 @@ class App:
     def close(self) -> None:
         """Start nothing more; what the threads are doing ends with the answers of Redis and Kafka."""
         self._pool.shutdown(wait=False, cancel_futures=True)
-        if self._shortcut is not None:
-            self._shortcut.close()
+        for each in (self._shortcut, self._appender):
+            if each is not None:
+                each.close()
 
     def give_up(self) -> None:
         """Answer everybody who still waits that this server is stopping."""
@@ -119,6 +123,8 @@ class App:
             await send_pieces(transport, response.status, headers, response.stream)
         else:
             transport.response_bytes(response.status, headers, response.body)
+        if response.rest is not None:
+            await linger(response.rest)
 
     async def respond(self, scope: Scope, transport: Transport) -> Response:
         """The response to one request, whatever happens."""
@@ -134,6 +140,9 @@ class App:
             if self._guard.asks_for_tokens:
                 self._guard.admit(path, scope.headers)
             return await handler(scope, transport)
+        except BodyTooLarge as error:
+            refusal = self._refuse(path, error.status, str(error), error.reason, (("connection", "close"),))
+            return msgspec.structs.replace(refusal, rest=error.rest)
         except OdlError as error:
             failure = failure_of(error)
             if failure.status >= 500 and not failure.retry_after_s:
@@ -174,14 +183,28 @@ class App:
     async def _feedback(self, scope: Scope, transport: Transport) -> Response:
         started = time.perf_counter()
         body = await self._reader.read(scope, transport)
-        client, key = self._guard.client(scope.headers), scope.headers.get("idempotency-key", "")
-        wait = parse_qs(scope.query_string).get("wait", [""])[-1]
-        message = await asyncio.get_running_loop().run_in_executor(
-            self._pool, lambda: self._plane.feedback(body, client=client, key=key, wait=wait)
-        )
+        headers = scope.headers
+        client, key = self._guard.client(headers), headers.get("idempotency-key", "")
+        wait = parse_qs(scope.query_string).get("wait", [""])[-1] if scope.query_string else ""
+        message = await self._entered(body, client, key, wait)
         PUID.set(message["meta"]["puid"])
         self.metrics.count_feedback(message, time.perf_counter() - started, client)
         return Response.json(message, 200 if message["meta"]["tags"].get("visible", True) else 202)
+
+    async def _entered(self, body: bytes, client: str, key: str, wait: str) -> Json:
+        """The answer to feedback: by the event loop where nothing blocks, else by a thread."""
+        plane, appender, loop = self._plane, self._appender, asyncio.get_running_loop()
+        if appender is not None and appender.takes(body):
+            incoming = plane.incoming(body, client=client, key=key, wait=wait)
+            if not incoming.blocks:
+                puid, events = plane.events(incoming)
+                receipts = await appender.submit(events)
+                left = [event for event, receipt in zip(events, receipts, strict=True) if receipt is None]
+                late = iter(await loop.run_in_executor(self._pool, plane.enter, left) if left else ())
+                return plane.receipt(incoming, puid, events, [each or next(late) for each in receipts])
+        return await loop.run_in_executor(
+            self._pool, lambda: plane.feedback(body, client=client, key=key, wait=wait)
+        )
 
     async def _infer(self, scope: Scope, transport: Transport) -> Response:
         started = time.perf_counter()

@@ -33,6 +33,13 @@ class Intake:
         self._join = join
         self._clock_ms = clock_ms
 
+    def joins(self, feedback: Feedback) -> bool:
+        """Whether `read` asks the join, and so may have to wait for a server. Raises `InvalidEvent`."""
+        if self._join is None:
+            return False
+        tags = tags_of(feedback)
+        return bool(_correction(tags)) or _retraction(tags) or not _has_features(feedback)
+
     def read(
         self, feedback: Feedback, schema: Schema, client: str, key: str
     ) -> tuple[str, list[Event | Known]]:

@@ -19,13 +19,23 @@ from odl.replica import Answer, Replica
 from seldon.answer import prediction_answer, receipt_answer
 from seldon.intake import ANONYMOUS, Intake, row_ids, tags_of
 from seldon.limits import RateBound
-from seldon.message import Json, decode_feedback, decode_message, malformed
+from seldon.message import Feedback, Json, decode_feedback, decode_message, malformed
 from seldon.puid import new_puid
 from seldon.request import Request, read_request
 from streaming.join import Join, Known
 
 VISIBLE_POLL_S = 0.01  # how often somebody who waits for a version looks for it; a consumer needs as long
 IN_LOG = "log"  # who had an event that was not sent on, since the log has it
+
+
+class Incoming(msgspec.Struct, frozen=True):
+    """A feedback message that is decoded."""
+
+    feedback: Feedback
+    client: str  # who sends
+    key: str  # the header Idempotency-Key, or empty
+    waits: bool  # its sender waits until the log has it
+    blocks: bool  # who reads or answers it may have to wait for a server
 
 
 class DataPlane:
@@ -46,7 +56,7 @@ class DataPlane:
         `log`: where to look for the version of feedback that somebody waits for; `join`: what makes events
         of labels that come without features."""
         self.replica = replica
-        self._sink = sink
+        self.sink = sink
         self.names = tuple(names)
         self._bound = bound
         self._log = log
@@ -99,26 +109,47 @@ class DataPlane:
         that the answer says `visible: false`.
         Raises `InvalidEvent` or `Unavailable`.
         """
+        incoming = self.incoming(body, client=client, key=key, wait=wait)
+        puid, events = self.events(incoming)
+        return self.receipt(incoming, puid, events, self.enter(events))
+
+    def incoming(self, body: bytes | Json, *, client: str, key: str, wait: str) -> Incoming:
+        """The message of a feedback, before it is looked at. Raises `InvalidEvent`."""
         feedback = decode_feedback(body)
         wait = wait or tags_of(feedback).get("wait", "")
         if wait not in ("", "version"):
             raise malformed("expected 'version' in wait")
-        client = client or ANONYMOUS
-        puid, events = self._intake.read(feedback, self.replica.schema, client, key)
+        blocks = bool(wait) or self._intake.joins(feedback)
+        return Incoming(feedback, client or ANONYMOUS, key, bool(wait), blocks)
+
+    def events(self, incoming: Incoming) -> tuple[str, list[Event | Known]]:
+        """The feedback's id, and what its rows mean, checked. Blocks only if the message says so. Raises
+        `InvalidEvent` or `Unavailable`."""
+        client = incoming.client
+        puid, events = self._intake.read(incoming.feedback, self.replica.schema, client, incoming.key)
         if self._bound is not None:
             self._bound.take(f"rest:{client}", len(events))
-        receipts = [self._enter(event) for event in events]
-        if wait:
+        return puid, events
+
+    def enter(self, events: Sequence[Event | Known]) -> list[Receipt]:
+        """Submit events that are checked. Blocks. Raises `InvalidEvent` or `Unavailable`."""
+        return [self._enter(event) for event in events]
+
+    def receipt(
+        self, incoming: Incoming, puid: str, events: Sequence[Event | Known], receipts: list[Receipt]
+    ) -> Json:
+        """The SeldonMessage for a feedback. Blocks only if its sender waits for a version."""
+        if incoming.waits:
             receipts = self._wait_for_versions([_id_of(event) for event in events], receipts)
         answer = receipt_answer(puid, receipts)
-        if wait and any(receipt.version is None for receipt in receipts):
+        if incoming.waits and any(receipt.version is None for receipt in receipts):
             answer["meta"]["tags"]["visible"] = False
         return answer
 
     def _enter(self, event: Event | Known) -> Receipt:
         if isinstance(event, Known):
             return Receipt(Outcome.DUPLICATE, event.version, IN_LOG)
-        return self._sink.submit(event)
+        return self.sink.submit(event)
 
     def _wait_for_versions(self, ids: Sequence[str], receipts: list[Receipt]) -> list[Receipt]:
         """The receipts with the versions that came to be known in time. What is kept is kept: if the log

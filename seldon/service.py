@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from odl.errors import Unavailable
+from odl.feedback import DirectSink
 from odl.replica import Replica, ReplicaStatus
 from seldon.deadline import Deadline
 from seldon.guard import Guard
@@ -16,6 +17,7 @@ from seldon.traces import Tracer
 
 if TYPE_CHECKING:
     from odl.redis_log import RedisLog
+    from seldon.appender import Appender
     from seldon.fleet import Fleet  # needs a client of Redis, which a frozen model does without
     from seldon.shortcut import Shortcut
 
@@ -83,6 +85,16 @@ class Service:
 
         replica, log = self.replica, self._log
         return Shortcut(replica, log, lambda: wire_to(replica, log), self.metrics.read_seconds.observe)
+
+    def appender(self) -> "Appender | None":
+        """One for the event loop of a server; None where feedback does not go into the log directly."""
+        if self._log is None or not isinstance(self.plane.sink, DirectSink):
+            return None
+        from seldon.appender import Appender
+        from seldon.wire import wire_to
+
+        replica, log = self.replica, self._log
+        return Appender(log, self.plane.sink, lambda: wire_to(replica, log))
 
     def live(self) -> Json:
         """That the replica's thread turns. Raises `Unavailable` when it gave up: restart the process."""

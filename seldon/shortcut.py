@@ -13,25 +13,22 @@ was there before it began; so many requests share few checks.
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import TypeAlias
 
 from odl.actor import Asked
-from odl.errors import Unavailable
 from odl.event import Features
 from odl.mailbox import Answer
 from odl.redis_log import RedisLog
 from odl.replica import Replica
-from seldon.wire import Reply, Wire
+from seldon.wire import Connect, Keeper, Reply, Wire
 
 PATIENCE_S = 0.005  # a check that takes longer is left to the replica's thread, with all who wait for it
 LATE_S_MAX = 5.0  # a connection that owes its reply for so long is given up
-RETRY_S = 1.0  # between two attempts to have a connection, and after a refusal
 ROWS_MAX = 32  # half a millisecond of 20 layers of 100 units: so long do others wait
 WAITING_MAX = 1024
 
 Place: TypeAlias = asyncio.Future[Answer | None]
-Connect: TypeAlias = Callable[[], Awaitable[Wire | None]]
 Waiting: TypeAlias = list[tuple[Asked, Place]]
 
 logger = logging.getLogger(__name__)
@@ -52,12 +49,9 @@ class Shortcut:
         `observe`: told how many seconds each check took."""
         self._replica = replica
         self._log = log
-        self._connect_wire = connect
+        self._keeper = Keeper(connect)
         self._observe = observe
         self._patience_s = patience_s
-        self._wire: Wire | None = None
-        self._opening: asyncio.Task[None] | None = None
-        self._retry_at = 0.0
         self._waiting: Waiting = []  # for the check under way
         self._next: Waiting = []  # for the one after it
         self._checking = False  # a check is under way, or its reply is owed
@@ -69,11 +63,8 @@ class Shortcut:
     def take(self, rows: list[Features], version_min: int) -> Place | None:
         """Where the answer will be, or None when the replica's thread has to be asked instead; None at once
         where that is known already."""
-        wire = self._wire
-        if wire is None or not wire.is_open:
-            self._open()
-            return None
-        if self._late or len(rows) > ROWS_MAX or len(self._next) >= WAITING_MAX:
+        wire = self._keeper.wire()
+        if wire is None or self._late or len(rows) > ROWS_MAX or len(self._next) >= WAITING_MAX:
             return None
         place: Place = asyncio.get_running_loop().create_future()
         self._next.append(((rows, version_min), place))
@@ -83,14 +74,13 @@ class Shortcut:
 
     def close(self) -> None:
         """Hand over who waits, and disconnect."""
-        self._retry_at = float("inf")
-        if self._opening is not None:
-            self._opening.cancel()
-        if self._wire is not None:
-            self._wire.close()
+        self._keeper.close()
 
-    def _check(self, wire: Wire) -> None:
+    def _check(self, wire: Wire | None) -> None:
         self._waiting, self._next = self._next, []
+        if wire is None:
+            _hand_over(self._waiting)
+            return
         version = self._replica.version
         if self._command[0] != version:
             self._command = version, self._log.check_command(version)
@@ -109,8 +99,8 @@ class Shortcut:
                 self._give_up(reply)
                 return
             self._observe(time.monotonic() - began)
-            if self._next and self._wire is not None:
-                self._check(self._wire)  # travels while those before it are answered
+            if self._next:
+                self._check(self._keeper.wire())  # travels while those before it are answered
             if waiting:
                 head, asked = self._log.checked(reply), [asked for asked, _ in waiting]
                 told = self._replica.answer_at(head, asked, began)
@@ -121,11 +111,9 @@ class Shortcut:
 
     def _give_up(self, reply: Reply) -> None:
         """No log, a refusal, or no connection: it is for the replica's thread to say what that means."""
-        logger.debug("head checks of the event loop rest for %g s: %s", RETRY_S, reply)
-        self._retry_at = max(self._retry_at, time.monotonic() + RETRY_S)
-        if self._wire is not None:
-            self._wire.close()
-        self._wire, self._command = None, (-1, b"")  # a refusal may mean that it has to be another one
+        logger.debug("the event loop stops checking the head for a while: %s", reply)
+        self._keeper.rest()
+        self._command = (-1, b"")  # a refusal may mean that it has to be another one
         _hand_over(self._next)
         self._next = []
 
@@ -135,29 +123,14 @@ class Shortcut:
         if not self._checking:
             return
         age_s = time.monotonic() - self._began
-        if age_s > LATE_S_MAX and self._wire is not None:
-            self._wire.close()
+        if age_s > LATE_S_MAX:
+            self._keeper.rest()
         elif age_s > self._patience_s and not self._late:
             self._late = True
             _hand_over(self._waiting)
             _hand_over(self._next)
             self._waiting, self._next = [], []
         asyncio.get_running_loop().call_later(self._patience_s, self._watch)
-
-    def _open(self) -> None:
-        if self._opening is None and time.monotonic() >= self._retry_at:
-            self._retry_at = time.monotonic() + RETRY_S
-            self._opening = asyncio.get_running_loop().create_task(self._connect())
-
-    async def _connect(self) -> None:
-        try:
-            self._wire = await self._connect_wire()
-            if self._wire is None:
-                self._retry_at = float("inf")
-        except (Unavailable, OSError) as error:
-            logger.debug("no connection for the head checks of the event loop: %s", error)
-        finally:
-            self._opening = None
 
 
 def _tell(place: Place, told: Answer | Exception | None) -> None:

@@ -14,12 +14,16 @@ scripts (`RedisLog.check_command`, `append_command`), so all that has to be read
 """
 
 import asyncio
+import logging
+import math
+import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TypeAlias, cast
 
 import redis
 
+from odl.errors import Unavailable
 from odl.redis_lines import Loan
 from odl.redis_log import RedisLog
 from odl.replica import Replica
@@ -27,7 +31,11 @@ from seldon.outcome import outcome
 
 Reply: TypeAlias = bytes | None | redis.exceptions.RedisError
 Receiver: TypeAlias = Callable[[Reply], None]
+Connect: TypeAlias = Callable[[], Awaitable["Wire | None"]]
 
+RETRY_S = 1.0  # between two attempts to have a connection, and after a refusal
+
+logger = logging.getLogger(__name__)
 _PLAIN = (ord("$"), ord("-"))  # a string (or nil), an error
 
 
@@ -44,7 +52,7 @@ class Wire(asyncio.Protocol):
     @property
     def is_open(self) -> bool:
         """Whether commands may be sent."""
-        return self._transport is not None
+        return self._transport is not None and not self._transport.is_closing()
 
     def send(self, command: bytes, receiver: Receiver) -> None:
         """Send a command, packed. `receiver` is called once, maybe at once: with the reply, or with an error
@@ -90,6 +98,50 @@ class Wire(asyncio.Protocol):
             at = end + 2
             self._receivers.popleft()(reply)
         self._buffer = data[at:]
+
+
+class Keeper:
+    """Has a wire at hand, and a new one some time after it broke. For the thread of the event loop."""
+
+    def __init__(self, connect: Connect) -> None:
+        """`connect`: makes a wire, or None if that cannot be."""
+        self._connect = connect
+        self._wire: Wire | None = None
+        self._opening: asyncio.Task[None] | None = None
+        self._next_try_at = 0.0  # not before that
+
+    def wire(self) -> Wire | None:
+        """An open wire; None while there is none, which asks for one."""
+        if self._wire is not None and self._wire.is_open:
+            return self._wire
+        if self._opening is None and time.monotonic() >= self._next_try_at:
+            self._next_try_at = time.monotonic() + RETRY_S
+            self._opening = asyncio.get_running_loop().create_task(self._open())
+        return None
+
+    def rest(self) -> None:
+        """Break the wire, and make none for a while: what it was asked for was refused."""
+        self._next_try_at = max(self._next_try_at, time.monotonic() + RETRY_S)
+        if self._wire is not None:
+            self._wire.close()
+        self._wire = None
+
+    def close(self) -> None:
+        """Break the wire for good."""
+        self._next_try_at = math.inf
+        if self._opening is not None:
+            self._opening.cancel()
+        self.rest()
+
+    async def _open(self) -> None:
+        try:
+            self._wire = await self._connect()
+            if self._wire is None:
+                self._next_try_at = math.inf
+        except (Unavailable, OSError) as error:
+            logger.debug("no connection to Redis for the event loop: %s", error)
+        finally:
+            self._opening = None
 
 
 async def wire_to(replica: Replica, log: RedisLog) -> Wire | None:

@@ -153,6 +153,7 @@ def test_every_route_of_the_server_has_a_stated_need() -> None:
         metrics=PlaneMetrics(),
         tracer=None,
         shortcut=lambda: None,
+        appender=lambda: None,
     )
     app = App(service)
     try:

@@ -24,6 +24,7 @@ from odl.redis_connection import connect
 from odl.redis_log import RedisLog
 from odl.replica import Replica
 from seldon import shortcut as shortcut_module
+from seldon import wire as wire_module
 from seldon.shortcut import Place, Shortcut
 from seldon.wire import Receiver, Reply, Wire, wire_to
 
@@ -178,15 +179,14 @@ def test_another_head_than_that_of_the_fold_is_left_to_the_thread() -> None:
 
 @pytest.mark.parametrize("refusal", [None, redis.exceptions.ResponseError("NOSCRIPT")])
 def test_a_refusal_is_left_to_the_thread_and_the_shortcut_rests(
-    refusal: Reply, monkeypatch: pytest.MonkeyPatch
+    refusal: Reply,
 ) -> None:
     async def scene(desk: Desk) -> None:
         first, second = desk.take(), desk.take()
         desk.wire.reply(refusal)
         assert (await first, await second) == (None, None)
         assert desk.shortcut.take([ROW], 0) is None
-        monkeypatch.setattr(shortcut_module, "RETRY_S", 0.0)
-        desk.shortcut._retry_at = 0.0
+        desk.shortcut._keeper._next_try_at = 0.0
         while desk.shortcut.take([ROW], 0) is None:
             await asyncio.sleep(0)
         assert desk.connected == 2
@@ -320,7 +320,7 @@ def test_on_a_real_server_every_answer_holds_what_was_acknowledged_before(
 def test_connections_that_break_are_replaced(
     valkey: EmbeddedRedis, model_name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shortcut_module, "RETRY_S", 0.01)
+    monkeypatch.setattr(wire_module, "RETRY_S", 0.01)
 
     async def scene(shortcut: Shortcut, replica: Replica, log: RedisLog) -> None:
         for number in range(3):
