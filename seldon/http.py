@@ -1,7 +1,8 @@
 """The little of HTTP that the server needs on top of granian: a request's body under a cap, a response."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import suppress
 from typing import Any, Protocol
 from urllib.parse import parse_qs
 
@@ -14,6 +15,10 @@ from seldon.multipart import message_of_parts
 
 PIECE_SECONDS_MAX = 10.0  # who does not take a piece of a stream for so long has left
 BODY_SECONDS_MAX = 10.0  # a body that takes longer to arrive is given up
+# A client that is refused in the middle of its body and looks for an answer only when all is sent would meet
+# a broken connection instead. So much of the rest is thrown away after the answer, and for so long.
+LINGER_BYTES_MAX = 64 << 20
+LINGER_SECONDS_MAX = 10.0
 SWEEP_SECONDS = 1.0
 FORM = "application/x-www-form-urlencoded"
 MULTIPART = "multipart/form-data"
@@ -52,11 +57,21 @@ class Response(msgspec.Struct, frozen=True):
     content_type: str = "application/json"
     headers: tuple[tuple[str, str], ...] = ()
     stream: AsyncGenerator[bytes, None] | None = None  # instead of a body
+    rest: AsyncIterator[bytes] | None = None  # what the client may still be sending
 
     @staticmethod
     def json(message: object, status: int = 200, headers: tuple[tuple[str, str], ...] = ()) -> "Response":
         """`message` as JSON."""
         return Response(msgspec.json.encode(message), status, headers=headers)
+
+
+class BodyTooLarge(InvalidEvent):
+    """A body beyond the cap (413), which may still be on its way."""
+
+    def __init__(self, rest: AsyncIterator[bytes], size_bytes: int | None = None) -> None:
+        told = too_large(size_bytes)
+        super().__init__(str(told), status=told.status, reason=told.reason)
+        self.rest = rest
 
 
 class MessageReader:
@@ -89,7 +104,7 @@ class MessageReader:
     async def _read_body(self, headers: Any, transport: Transport) -> bytes:
         announced = headers.get("content-length")
         if announced is not None and int(announced) > BODY_BYTES_MAX:  # granian lets only digits through
-            raise too_large(int(announced))
+            raise BodyTooLarge(transport.__aiter__(), int(announced))
         task = asyncio.current_task()
         assert task is not None
         loop = task.get_loop()
@@ -117,12 +132,22 @@ class MessageReader:
 
 
 async def _pieces(transport: Transport) -> bytes:
-    body = bytearray()
-    async for piece in transport:
-        body += piece
-        if len(body) > BODY_BYTES_MAX:
-            raise too_large()
+    pieces, body = transport.__aiter__(), bytearray()
+    with suppress(StopAsyncIteration):
+        while len(body) <= BODY_BYTES_MAX:
+            body += await anext(pieces)
+    if len(body) > BODY_BYTES_MAX:
+        raise BodyTooLarge(pieces)
     return bytes(body)
+
+
+async def linger(rest: AsyncIterator[bytes]) -> None:
+    """Throw away what a client goes on sending after it was refused, within limits."""
+    size = 0
+    with suppress(StopAsyncIteration, ProtocolClosed, TimeoutError):  # all was sent, it has left, it is slow
+        async with asyncio.timeout(LINGER_SECONDS_MAX):
+            while size < LINGER_BYTES_MAX:
+                size += len(await anext(rest))
 
 
 async def send_pieces(

@@ -86,6 +86,27 @@ def test_a_body_in_pieces_is_cut_off_at_the_cap(shared_server) -> None:
     assert response.status_code == 413
 
 
+@pytest.mark.parametrize("is_announced", [True, False])
+def test_who_sends_all_before_it_looks_for_the_answer_is_told_that_it_was_too_much(
+    shared_server, is_announced: bool
+) -> None:
+    """A plain client: it would meet a broken connection, were nobody there to take what it sends."""
+    host, port = shared_server.url.removeprefix("http://").split(":")
+    piece, pieces = b" " * 65_536, 8 * BODY_BYTES_MAX // 65_536
+    how = f"Content-Length: {pieces * len(piece)}" if is_announced else "Transfer-Encoding: chunked"
+    with socket.create_connection((host, int(port)), timeout=60) as client:
+        client.sendall(f"POST {PREDICT} HTTP/1.1\r\nHost: x\r\n{how}\r\n\r\n".encode())
+        for _ in range(pieces):
+            client.sendall(piece if is_announced else b"10000\r\n" + piece + b"\r\n")
+        if not is_announced:
+            client.sendall(b"0\r\n\r\n")
+        told = b""
+        while received := client.recv(65_536):
+            told += received
+    assert told.startswith(b"HTTP/1.1 413") and b"connection: close" in told.lower()
+    assert b"at most 1048576 bytes" in told
+
+
 def test_a_form_and_an_address_carry_messages_too(shared_server) -> None:
     url = shared_server.url
     message = json.dumps({"jsonData": X})
