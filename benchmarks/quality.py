@@ -29,7 +29,7 @@ from quality_parts.made import KEEL, all_streams, of_keel
 from quality_parts.picture import draw
 from quality_parts.scores import Tally
 from quality_parts.streams import Example, Stream, of_file
-from quality_parts.tables import FIRST, Results, compare, markdown, show
+from quality_parts.tables import COLUMNS, FIRST, Results, compare, markdown, show
 from rich.console import Console
 from rich.progress import Progress
 
@@ -108,7 +108,11 @@ def run(
             results[stream.name] = {}
             for choice in choices:
                 events = min(stream.length, events_max)
-                results[stream.name][choice.name] = measure(stream, choice, events, slow_max, skip, progress)
+                found = measure(stream, choice, events, slow_max, skip, progress)
+                results[stream.name][choice.name] = found
+                # a long run that is ended has said what it had found
+                scores = (f"{head} {found[s]:.4g}" for s, (head, _) in COLUMNS.items() if s in found)
+                console.print(f"{stream.name} {choice.name}: {', '.join(scores)}", soft_wrap=True)
                 progress.advance(total)
     return results
 
