@@ -14,7 +14,7 @@ from apache_kafka import ApacheKafka
 from fire.client import Rest
 from fire.process import Process
 from fire.redis_server import RedisServer
-from fire.waiting import wait_until
+from fire.waiting import wait_for_count, wait_until
 from odl.errors import LogMissing
 from odl.event import Event, decode
 from odl.log import Entry
@@ -177,7 +177,7 @@ class Cluster:
         return [decode(entry.payload) for entry in entries]
 
     def wait_for_version(self, version: int) -> None:
-        wait_until(lambda: self.version() >= version, f"the log reaches version {version}")
+        wait_for_count(self.version, version, "versions of the log")
 
     def replay(self) -> dict[str, Any]:
         """What `odl replay` says."""

@@ -11,7 +11,7 @@ from fire.audit import audit
 from fire.cluster import Cluster
 from fire.counter import check
 from fire.load import Caller, KafkaSender
-from fire.waiting import wait_until
+from fire.waiting import wait_for_count
 
 VICTIMS = ("replica", "consumer", "redis")
 CALLERS = 3
@@ -67,11 +67,11 @@ def _wait_for(cluster: Cluster, version: int) -> None:
     """Until the log is there; what has ended is started again. Nobody waits until everybody serves: who is
     killed next may be starting."""
 
-    def is_there() -> bool:
+    def supervised() -> int:
         cluster.supervise()
-        return cluster.version() >= version
+        return cluster.version()
 
-    wait_until(is_there, f"version {version} under load")
+    wait_for_count(supervised, version, "versions under load")
 
 
 def _strike(victim: str, cluster: Cluster, chance: random.Random, landed: Counter[str]) -> None:

@@ -13,7 +13,7 @@ from fire.client import Rest
 from fire.cluster import Broker, Cluster
 from fire.counter import check
 from fire.load import Caller, KafkaSender
-from fire.waiting import wait_until
+from fire.waiting import wait_for_count, wait_until
 
 SHARE = 0.05  # of the replies are dropped, and as many delayed
 
@@ -30,11 +30,11 @@ def lost_replies(seed: int, directory: Path, *, events: int = 1_500) -> Counter[
         for proxy in proxies:
             proxy.share = SHARE
         callers = [Caller(cluster.replicas, seed * 10 + number) for number in range(2)]
-        kafka = KafkaSender(cluster.broker.bootstrap, seed, rate=1_000, events_max=events * 2 // 3)
+        kafka = KafkaSender(cluster.broker.bootstrap, seed, rate=2_000, events_max=events)
         for sender in (*callers, kafka):
             parts.enter_context(sender)
-        wait_until(
-            lambda: sum(len(caller.acknowledged) for caller in callers) >= events // 3, "feedback by REST"
+        wait_for_count(
+            lambda: sum(len(caller.acknowledged) for caller in callers), events // 50, "feedback by REST"
         )
         for sender in (kafka, *callers):
             if sender is kafka:
