@@ -10,7 +10,7 @@ import numpy as np
 from hedge_model.learner import HedgeLearner
 from hedge_model.spec import FieldKind, ModelSpec
 
-GOLDEN = "01d0dd009b8cc525fdf24d3e8b04742078c9e0c988b7652b5def056560141ac4"  # of kernel revision 3
+GOLDEN = "6b7ace89e7715d25124af1ef4c9b95de192732a6ecdfe87abdc5126935b3b0b4"  # of kernel revision 4
 NUMBERS: dict[str, FieldKind] = {name: "number" for name in ("a", "b")}
 EVENTS = 300  # so that the window of 250 is full and goes round
 

@@ -28,6 +28,7 @@ import numpy.typing as npt
 LANES = 16  # float32 numbers in the widest vector (AVX-512)
 CACHE_LINE_BYTES = 64
 BLOCK = 4 * LANES  # events whose distances are taken side by side
+MIXTURES = 2  # of all experts: a fast one and a slow one
 TARGET_SUMS = 3  # of a regression: Σ 1, Σ y, Σ y²
 
 Floats: TypeAlias = npt.NDArray[np.float32]
@@ -141,7 +142,6 @@ class Memory(Arrays):
     classes: int  # C; 1 for a regression
     experts: int  # depths and the others
     fields: int  # number fields
-    categorical: bool  # categories decide: a linear expert in the place of the last events
 
     @property
     def blocks(self) -> int:
@@ -153,7 +153,7 @@ class Memory(Arrays):
         """Name -> shape with padded rows, in buffer order. Events stand in lanes, 64 in a block, so that a
         scan of all of them is one pass through memory."""
         classes = self.classes if self.window and not self.regression else 0
-        linear = self.classes if self.window and self.categorical else 0
+        linear = self.classes if self.window else 0
         groups = TARGET_SUMS if self.window and self.regression else classes
         return {
             "ring": (self.blocks, self.numbers, BLOCK),  # points: [slot // 64, dimension, slot % 64]
@@ -163,7 +163,8 @@ class Memory(Arrays):
             "group_count": (padded(groups),),  # events of each class; or Σ 1, Σ y, Σ y²
             "group_sum": (groups, padded(self.numbers)),  # Σ point of each class; or Σ x, Σ xy, Σ x²
             "last_count": (classes, padded(classes)),  # [last label, label]: how often one followed the other
-            "expert_weight": (padded(self.experts) if self.window else 0,),
+            "expert_weight": (MIXTURES if self.window else 0, padded(self.experts)),
+            "trust": (LANES if self.window else 0,),  # in each mixture; then a regression's mean square error
             "linear": (linear, padded(self.fields)),  # the linear expert: by class, on z-scores
             "linear_square": (linear, padded(self.fields)),  # sums of its squared gradients
             "linear_bias": (padded(linear),),

@@ -27,6 +27,7 @@ from hedge_model.spec import ModelSpec
 
 Array = npt.NDArray[Any]
 
+CATEGORICAL_RATE = 0.1  # share of the learning rate where categories decide
 RMS_FLOOR = 1e-6  # under the root, so that silent layers do not divide by zero
 
 
@@ -48,7 +49,13 @@ class HedgeNetwork(keras.Model):  # type: ignore[misc]  # Keras is published wit
     """
 
     def __init__(
-        self, spec: ModelSpec, n_inputs: int, n_outputs: int, n_rows: int = 0, **kwargs: Any
+        self,
+        spec: ModelSpec,
+        n_inputs: int,
+        n_outputs: int,
+        n_rows: int = 0,
+        slow: bool = False,
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         if n_inputs < 0 or n_outputs < 1 or (spec.task == "regression" and n_outputs != 1):
@@ -58,6 +65,7 @@ class HedgeNetwork(keras.Model):  # type: ignore[misc]  # Keras is published wit
             )
         self.spec, self.n_inputs, self.n_outputs = spec, n_inputs, n_outputs
         self.n_rows = n_rows  # of the inputs, the last, where categories have steps of their own
+        self.slow = slow  # categories decide: a tenth of the rate, no fast start
         depths = range(1, spec.hidden_layers + 1)
         self.hidden = [self._dense(f"hidden_{depth}", spec.width, seed=depth) for depth in depths]
         self.heads = [self._dense("head_0", n_outputs, seed=None)]
@@ -71,8 +79,8 @@ class HedgeNetwork(keras.Model):  # type: ignore[misc]  # Keras is published wit
             self.descent = FactoredRMS(
                 spec.hidden_layers,
                 spec.width,
-                learning_rate=spec.learning_rate,
-                fast_start=spec.fast_start,
+                learning_rate=spec.learning_rate * (CATEGORICAL_RATE if slow else 1.0),
+                fast_start=0 if slow else spec.fast_start,
                 decay=spec.decay,
                 n_rows=n_rows,
                 dtype=self.dtype_policy,
@@ -108,7 +116,12 @@ class HedgeNetwork(keras.Model):  # type: ignore[misc]  # Keras is published wit
 
     def get_config(self) -> dict[str, Any]:
         """Plain types, from which `from_config` makes the same network."""
-        sizes = {"n_inputs": self.n_inputs, "n_outputs": self.n_outputs, "n_rows": self.n_rows}
+        sizes = {
+            "n_inputs": self.n_inputs,
+            "n_outputs": self.n_outputs,
+            "n_rows": self.n_rows,
+            "slow": self.slow,
+        }
         return {**super().get_config(), "spec": self.spec.to_dict(), **sizes}
 
     # ------------------------------------------------------------------ forward

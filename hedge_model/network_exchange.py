@@ -36,8 +36,10 @@ def network_of(learner: HedgeLearner, dtype: str = "float32") -> HedgeNetwork:
     if not state.layout.classes:
         raise ValueError("expected a learner that knows its classes: declare them, or let it learn an event")
     rows = _table_rows(learner)
-    inputs, apart = state.layout.columns + rows, rows if state.categorical else 0
-    network = HedgeNetwork(learner.spec, inputs, state.layout.classes, n_rows=apart, dtype=dtype)
+    inputs, apart = state.layout.columns + rows, rows if learner.spec.preset == "default" else 0
+    network = HedgeNetwork(
+        learner.spec, inputs, state.layout.classes, n_rows=apart, slow=state.categorical, dtype=dtype
+    )
     weights = learner.weights()
     if rows:
         table, table0 = _table(learner)

@@ -13,7 +13,6 @@ HEAD_FLOOR = 1e-8  # added to the running RMS of a head's error
 MERIT_FLOOR = 1e-4  # default preset: one bad event costs a depth at most this factor
 MERIT_FLOOR_PAPER = 1e-7  # keeps the published loss finite
 FAST_START_EVENTS = 100.0  # a fast start is half over after as many
-CATEGORICAL_RATE = 0.1  # share of the learning rate where categories decide
 ROW_RATE = 0.1  # of a category's row
 ROW_FLOOR = 1e-20
 ERROR_KNOWN = 1e-12  # mean square errors up to here are no scale to judge by
@@ -61,8 +60,8 @@ class FactoredRMS(keras.layers.Layer):  # type: ignore[misc]  # Keras is publish
     hidden kernel takes W_ij -= rate · a_i / √E[a_i²] · g_j / √E[g_j²]; the first layer's and depth 0's
     inputs, standardised already, are not scaled; the errors of a head share one root mean square. Running
     means are corrected for their start at 0 as in Adam (Kingma & Ba, 2015, section 3); factored second
-    moments are Adafactor's idea (Shazeer & Stern, 2018). The last `n_rows` inputs are categories where these
-    decide: each of their rows moves by gradient over the root of the sum of its mean squares so far. It is a
+    moments are Adafactor's idea (Shazeer & Stern, 2018). The last `n_rows` inputs are categories: each of
+    their rows moves by gradient over the root of the sum of its mean squares so far. It is a
     layer so that its variables are saved with the network.
     """
 
@@ -120,8 +119,6 @@ class FactoredRMS(keras.layers.Layer):  # type: ignore[misc]  # Keras is publish
         each head adds up, before rectifier and softmax, each [units].
         """
         longer = 1 + self.fast_start / (1 + self.learned / FAST_START_EVENTS)
-        if self.n_rows:
-            longer = CATEGORICAL_RATE
         rate = keras.ops.cast(self.learning_rate * longer, self.compute_dtype)
         self.decayed.assign(self.decayed * self.decay)
         self.learned.assign(self.learned + 1)

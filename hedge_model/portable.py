@@ -72,7 +72,7 @@ def export(learner: "HedgeLearner", file: File) -> None:
     arrays["table/rows"] = learned
     width = learner.spec.width if learner.spec.hidden_layers else 0
     arrays["table/input"] = (state.table[learned] if width else state.table[:0])[:, :width]
-    if state.categorical and learner.spec.window:
+    if learner.spec.window:
         outputs = state.plan.outputs
         arrays["table/linear"] = state.table0[learned, outputs : outputs + state.layout.classes]
     arrays["table/head_0"] = state.table0[learned, : state.layout.classes]

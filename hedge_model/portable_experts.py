@@ -25,6 +25,7 @@ from hedge_model.kernel.definitions import (
     VOTE_WEIGHT,
     VOTERS,
 )
+from hedge_model.layout import MIXTURES
 from hedge_model.spec import ModelSpec
 
 if TYPE_CHECKING:
@@ -47,7 +48,8 @@ def exported_experts(state: "State") -> dict[str, npt.NDArray[Any]]:
         "experts/ring_label": views["ring_label"][:filled],
         "experts/distance_weight": views["distance_weight"][: layout.numbers],
         "experts/last_count": views["last_count"][:, : layout.classes],
-        "experts/expert_weight": views["expert_weight"][: layout.experts],
+        "experts/expert_weight": views["expert_weight"][:, : layout.experts],
+        "experts/trust": views["trust"][:MIXTURES],
         "experts/linear": views["linear"][:, : layout.fields],
         "experts/linear_bias": views["linear_bias"],
     }
@@ -70,8 +72,9 @@ class PortableExperts:
         self._last_count: Floats = arrays["experts.last_count"]
         self._linear: Floats = arrays["experts.linear"]
         self._linear_bias: Floats = arrays["experts.linear_bias"]
-        self._linear_rows: Floats | None = arrays.get("table.linear")  # where categories decide
+        self._linear_rows: Floats = arrays["table.linear"]
         self._weights: Floats = arrays["experts.expert_weight"]
+        self._trust: Floats = arrays["experts.trust"]
         self._learned = int(arrays["moments"][LEARNED])
         self._last = float(arrays["moments"][LAST_LABEL])
 
@@ -79,15 +82,18 @@ class PortableExperts:
         """The prediction [C] from what the depths say [L + 1, C], z-scores and category rows of the event,
         and places among the learned rows of those that it has."""
         outputs = depths.shape[1]
-        said = np.vstack([depths, self._follow(outputs), *self._ask(z, kinds, outputs)])
-        if self._linear_rows is not None:
-            said[-1] = self._linear_output(z, known, outputs)
+        experts = [
+            self._follow(outputs),
+            *self._ask(z, kinds, outputs),
+            self._linear_output(z, known, outputs),
+        ]
+        said = np.vstack([depths, *experts])
         if self._regression:
-            return np.asarray(self._weights @ said, np.float64)
+            return np.asarray(self._trust @ (self._weights @ said), np.float64)
         evidence = np.log(said + PROBABILITY_FLOOR)
         logits = self._weights @ (evidence - evidence.mean(axis=1, keepdims=True))
-        powers = np.exp(logits - logits.max())
-        return np.asarray(powers / powers.sum(), np.float64)
+        powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+        return np.asarray(self._trust @ (powers / powers.sum(axis=1, keepdims=True)), np.float64)
 
     def _follow(self, outputs: int) -> Doubles:
         if self._regression:
@@ -97,7 +103,6 @@ class PortableExperts:
         return np.asarray((counts + 1 / outputs) / (counts.sum() + 1))
 
     def _linear_output(self, z: Floats, known: list[int], outputs: int) -> Doubles:
-        assert self._linear_rows is not None
         logits = self._linear_bias[:outputs] + self._linear @ z.astype(np.float64)
         logits = logits + self._linear_rows[known].sum(axis=0)
         if self._regression:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from hedge_model.kernel.definitions import (
     BESIDE_DEPTHS,
     DECAYED,
+    FAST,
     FIELD_NUMBERS,
     HEAD,
     HEAD_NUMBERS,
@@ -23,13 +24,14 @@ from hedge_model.kernel.definitions import (
     RAMPS_FROM,
     RAMPS_TO,
     ROW_LIMIT,
+    SLOW,
     TABLE,
     glorot,
     key_of,
 )
 from hedge_model.kernel.initial import fill_matrix
 from hedge_model.kernel.plan import Plan, RowSizes
-from hedge_model.layout import LANES, Floats, Layout, Memory, aligned, padded
+from hedge_model.layout import LANES, MIXTURES, Floats, Layout, Memory, aligned, padded
 from hedge_model.spec import CROSSES_MAX, FIELDS_MAX, ModelSpec
 
 RAMP_INPUTS_MAX = 1_200  # no ramps where they would be more than this: many fields need them least
@@ -43,9 +45,15 @@ _layout, _memory = lru_cache(maxsize=64)(Layout), lru_cache(maxsize=64)(Memory)
 
 @lru_cache(maxsize=64)
 def _plan(
-    spec: ModelSpec, layout: Layout, memory: Memory, fields: int, ramped: int, rows: RowSizes
+    spec: ModelSpec,
+    layout: Layout,
+    memory: Memory,
+    fields: int,
+    ramped: int,
+    rows: RowSizes,
+    categorical: bool,
 ) -> tuple[Plan, npt.NDArray[np.int64]]:
-    plan = Plan.of(spec, layout, memory, fields, ramped, rows)
+    plan = Plan.of(spec, layout, memory, fields, ramped, rows, categorical)
     return plan, plan.array()
 
 
@@ -112,14 +120,9 @@ class State:
     def row_sizes(self) -> RowSizes:
         """A row of the first layer has its sum of squared gradients in a vector behind its weights; one of
         depth 0 those of the linear expert, and their sums of squares, behind its own."""
-        apart, sections = self.spec.preset == "default", 3 if self._has_linear else 1
+        apart, sections = self.spec.preset == "default", 3 if self.spec.window else 1
         stride = padded(self.spec.width) + (LANES if apart else 0)
         return RowSizes(stride, sections * padded(self.layout.classes), 2 * FIELDS_MAX + CROSSES_MAX)
-
-    @property
-    def _has_linear(self) -> bool:
-        """Whether there can be a linear expert."""
-        return self.spec.preset == "default" and self.spec.window > 0
 
     @property
     def categorical(self) -> bool:
@@ -183,7 +186,7 @@ class State:
         self._grow_memory()
         self._initialise_heads(first)
         if self.touched.size and self.table0.shape[1] != self.row_sizes.stride0:
-            sections = 3 if self._has_linear else 1
+            sections = 3 if self.spec.window else 1
             old = self.table0.reshape(len(self.table0), sections, -1)
             wider = np.zeros((len(old), sections, padded(len(self.classes))), np.float32)
             wider[:, :, : old.shape[2]] = old
@@ -207,8 +210,6 @@ class State:
         views = self.memory_layout.views(self.memory)
         views["ring_kind"][:, old.kinds :] = NO_KIND
         views["distance_weight"][old.numbers :] = 1.0
-        if self.memory_layout.categorical != old.categorical:
-            self._initialise_experts()
 
     def _memory_layout(self) -> Memory:
         spec = self.spec
@@ -220,7 +221,6 @@ class State:
             1 if spec.task == "regression" else len(self.classes),
             spec.hidden_layers + 1 + (BESIDE_DEPTHS if spec.window else 0),
             len(self.field_rows),
-            self.categorical,
         )
 
     def _grow_moments(self, fields: int, ramped: int) -> None:
@@ -251,15 +251,16 @@ class State:
         self._initialise_heads(0)
 
     def _initialise_experts(self) -> None:
-        """Equal weights; where categories decide, of the depths and the linear expert alone."""
+        """Equal weights in the fast mixture; of the linear expert and the depths alone in the slow one."""
         if not self.spec.window:
             return
         layout, heads = self.memory_layout, self.spec.hidden_layers + 1
-        weights = layout.views(self.memory)["expert_weight"][: layout.experts]
-        weights[:] = np.float32(1.0 / layout.experts)
-        if layout.categorical:
-            weights[:] = np.float32(1.0 / (heads + 1))
-            weights[heads:-1] = 0.0
+        views = layout.views(self.memory)
+        weights = views["expert_weight"][:, : layout.experts]
+        weights[FAST] = np.float32(1.0 / layout.experts)
+        weights[SLOW, [*range(heads), -1]] = np.float32(1.0 / (heads + 1))
+        views["trust"][:MIXTURES] = np.float32(1.0 / MIXTURES)
+        views["trust"][MIXTURES] = 1.0
 
     def _initialise_inputs(self, first: int) -> None:
         if self.spec.hidden_layers:
@@ -279,7 +280,7 @@ class State:
         """Plan and working memory for the sizes as they are."""
         fields, ramped = len(self.field_rows), self.ramped
         self.plan, self.plan_array = _plan(
-            self.spec, self.layout, self.memory_layout, fields, ramped, self.row_sizes
+            self.spec, self.layout, self.memory_layout, fields, ramped, self.row_sizes, self.categorical
         )
         field_rows = [(*row, field) for field, row in enumerate(self.field_rows)]
         self.fields = np.array(field_rows or [(-1, -1, -1, -1)], np.int64)

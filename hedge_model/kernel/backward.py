@@ -207,7 +207,7 @@ def update_layer(plan, weights, table, work, lists, active, layer, rates):
         return
     count = lists[plan.lengths]
     subtract_outer(weights, plan.input_kernel, plan.units, lists, 0, count, work, plan.x, plan.step)
-    if plan.categorical == 1:
+    if plan.adaptive_rows == 1:
         update_rows(plan, table, work, lists, active)
         return
     for a in range(active):

@@ -53,7 +53,8 @@ VOTE_PRIOR = 0.5  # votes for no class in particular
 DISTANCE_MIN = 1e-12
 
 # arithmetic of the experts' mixture
-BESIDE_DEPTHS = len(VOTERS) + 2  # last label, nearest events, and those of the last 250 or a linear expert
+BESIDE_DEPTHS = len(VOTERS) + 3  # last label, nearest events, those of the last 250, and the linear expert
+FAST, SLOW = 0, 1  # the mixtures of all experts
 PROBABILITY_FLOOR = 1e-3  # added before taking logarithms
 
 # arrays in the hash of initial weights

@@ -17,10 +17,8 @@ def consult(plan, memory, table0, moments, work, lists, active):
     follow(plan, memory, moments, work, out)
     ask(plan, memory, work, lists, active, learned, out + plan.outputs)
     last = plan.output + (plan.experts - 1) * plan.outputs
-    if plan.categorical == 1:
-        predict_linear(plan, memory, table0, work, lists, active, last)
-    else:
-        ask_recent(plan, memory, work, learned, last)
+    ask_recent(plan, memory, work, learned, last - plan.outputs)
+    predict_linear(plan, memory, table0, work, lists, active, last)
     stack(plan, memory, work)
 
 
@@ -29,9 +27,8 @@ def teach(plan, memory, table0, moments, fresh, work, lists, active, truth, targ
     """Let the experts and their mixture learn the event that `consult` was asked about."""
     learned = int(moments[LEARNED])
     restack(plan, memory, work, learned, truth, target, weight)
-    if plan.categorical == 1:
-        last = plan.output + (plan.experts - 1) * plan.outputs
-        learn_linear(plan, memory, table0, work, lists, active, last, truth, target, weight)
+    last = plan.output + (plan.experts - 1) * plan.outputs
+    learn_linear(plan, memory, table0, work, lists, active, last, truth, target, weight)
     count_label(plan, memory, moments, fresh, truth, target)
     remember(plan, memory, work, learned, truth, target)
     add_up(plan, memory, work, truth, target)

@@ -1,4 +1,4 @@
-"""The linear expert of models that categories decide: a logistic regression whose steps shrink (AdaGrad).
+"""The linear expert: a logistic regression whose steps shrink (AdaGrad).
 
 p = softmax(c + Σ_i z_i U_i + Σ_r T_r) over z-scores and active categories. Each weight moves by 0.02 times
 its gradient over the root of the sum of its squared gradients so far (Duchi, Hazan & Singer, 2011); the bias

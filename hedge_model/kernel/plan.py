@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hedge_model.kernel.definitions import FIELD_NUMBERS, HEAD_NUMBERS, NEIGHBOURS, RAMP_NUMBERS
-from hedge_model.layout import BLOCK, LANES, Layout, Memory, padded
+from hedge_model.layout import BLOCK, LANES, MIXTURES, Layout, Memory, padded
 from hedge_model.spec import ModelSpec
 
 
@@ -47,7 +47,8 @@ class Plan(NamedTuple):
     fields: int  # number fields
     ramps: int  # of one field
     ramped: int  # fields that have ramps
-    categorical: int  # 1: categories decide, so rows and rates of their own
+    categorical: int  # 1: categories decide, so slow steps
+    adaptive_rows: int  # 1: each category's row of the first layer has a rate of its own
     table_stride: int  # length of a category's row of the first layer
     table0_stride: int  # … of depth 0 and of the linear expert
     numbers: int  # dimensions of a point that come from numbers
@@ -73,6 +74,7 @@ class Plan(NamedTuple):
     group_sum: int
     last_count: int
     expert_weight: int
+    trust: int
     linear: int
     linear_square: int
     linear_bias: int
@@ -85,6 +87,7 @@ class Plan(NamedTuple):
     rms: int  # [L]
     output: int  # [E, C] probabilities or standardised means, depth 0 first, then the other experts
     error: int  # [L + 1, C] their gradients
+    mixture: int  # [M, C] the mixtures of all experts
     mixed: int  # [C] the prediction
     merit: int  # [L + 1] what each depth gave to the truth
     back: int  # [H]
@@ -110,9 +113,17 @@ class Plan(NamedTuple):
 
     @classmethod
     def of(
-        cls, spec: ModelSpec, layout: Layout, memory: Memory, fields: int, ramped: int, rows: RowSizes
+        cls,
+        spec: ModelSpec,
+        layout: Layout,
+        memory: Memory,
+        fields: int,
+        ramped: int,
+        rows: RowSizes,
+        categorical: bool,
     ) -> Self:
-        """The plan of a model with `fields` number fields, `ramped` of which have ramps."""
+        """The plan of a model with `fields` number fields, `ramped` of which have ramps; `categorical`: where
+        categories decide."""
         depths, units, outputs = layout.hidden_layers, padded(layout.width), padded(layout.classes)
         heads, experts = padded(depths + 1), memory.experts
         work = _offsets(
@@ -124,6 +135,7 @@ class Plan(NamedTuple):
             rms=padded(depths),
             output=experts * outputs,
             error=(depths + 1) * outputs,
+            mixture=MIXTURES * outputs,
             mixed=outputs,
             merit=heads,
             back=units,
@@ -162,7 +174,8 @@ class Plan(NamedTuple):
             fields=fields,
             ramps=spec.ramps,
             ramped=ramped,
-            categorical=int(memory.categorical),
+            categorical=int(categorical),
+            adaptive_rows=int(spec.preset == "default"),
             table_stride=rows.stride,
             table0_stride=rows.stride0,
             numbers=memory.numbers,

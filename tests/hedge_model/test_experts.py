@@ -27,33 +27,43 @@ WIDE = 70  # number fields, more than the dimensions of a point
 class Reference:
     """All events so far, and a mixture of experts that are worked out from them."""
 
-    def __init__(self, experts: int, regression: bool, categorical: bool) -> None:
-        self.regression, self.categorical = regression, categorical
+    def __init__(self, experts: int, regression: bool) -> None:
+        self.regression = regression
         self.points: list[Features] = []  # z-scores and categories of past events
         self.labels: list[Any] = []  # classes, or standardised targets
         self.values: dict[str, list[float]] = {}  # of each number
         self.targets: list[float] = []
-        self.weights = np.full(experts, 1 / experts)
-        if categorical:  # of the depths and the linear expert
-            self.weights = np.array([*[1 / (experts - 4)] * (experts - 5), 0, 0, 0, 0, 1 / (experts - 4)])
+        depths = experts - 6
+        even = 1 / (depths + 1)
+        slow = [*[even] * depths, 0, 0, 0, 0, 0, even]  # of the depths and the linear expert
+        self.weights = np.array([[1 / experts] * experts, slow])  # of the fast mixture and of the slow one
+        self.trust = np.array([0.5, 0.5])  # in each of the two
+        self.mean_square = 1.0  # of a regression's errors
         self.linear: dict[tuple[str, Any], Floats] = {}  # weights and sums of squares, [2, C]
         self.relevance: dict[str, float] = {}  # of each dimension in the distance
 
-    def point(self, x: Features) -> Features:
-        """z-scores by all values up to this one, at most 64 of them; categories as they are."""
-        point: dict[str, Any] = {}
-        names = sorted(x)
-        for number, name in enumerate(names):
-            value = x[name]
+    def scores(self, x: Features) -> Features:
+        """z-scores by all values up to this one; categories as they are; what is missing is left out."""
+        scores: dict[str, Any] = {}
+        for name, value in x.items():
             if isinstance(value, str):
-                point[name] = value
+                scores[name] = value
             elif value is not None:
                 seen = np.array([*self.values.get(name, []), value])
                 score = (seen[-1] - seen.mean()) / seen.std() if seen.std() > 0 else 0.0
-                place, sign = name, 1.0
-                if number >= 64:  # only where every number is there
-                    place, sign = names[number - 64], 1.0 if number * 2_654_435_761 // 65_536 % 2 else -1.0
-                point[place] = point.get(place, 0.0) + sign * np.clip(score, -10, 10)
+                scores[name] = np.clip(score, -10, 10)
+        return scores
+
+    def point(self, x: Features) -> Features:
+        """The scores, at most 64 numbers among them."""
+        point: dict[str, Any] = {}
+        names, scores = sorted(x), self.scores(x)
+        for number, name in enumerate(names):
+            if number < 64 or isinstance(scores.get(name), str):
+                point |= {name: scores[name]} if name in scores else {}
+            else:  # only where every number is there
+                sign = 1.0 if number * 2_654_435_761 // 65_536 % 2 else -1.0
+                point[names[number - 64]] += sign * scores[name]
         return point
 
     def distance(self, one: Features, other: Features) -> float:
@@ -94,8 +104,9 @@ class Reference:
         found = np.array(list(counts.values()))
         return np.asarray((found + 1 / len(classes)) / (found.sum() + 1))
 
-    def inputs(self, point: Features) -> dict[tuple[str, Any], float]:
+    def inputs(self, x: Features) -> dict[tuple[str, Any], float]:
         """What the linear expert multiplies: z-scores, and 1 for every category."""
+        point = self.scores(x)
         return {
             (name, value if isinstance(value, str) else None): 1.0
             if isinstance(value, str)
@@ -103,16 +114,19 @@ class Reference:
             for name, value in point.items()
         }
 
-    def line(self, point: Features, outputs: int) -> Floats:
+    def line(self, x: Features, outputs: int) -> Floats:
+        self.linear = {
+            name: np.pad(w, ((0, 0), (0, outputs - w.shape[1]))) for name, w in self.linear.items()
+        }
         logits = self.linear.setdefault(("bias", None), np.zeros((2, outputs)))[0]
-        for name, value in self.inputs(point).items():
+        for name, value in self.inputs(x).items():
             logits = logits + value * self.linear.setdefault(name, np.zeros((2, outputs)))[0]
         powers = np.exp(logits)
         return logits if self.regression else np.asarray(powers / powers.sum())
 
-    def learn_line(self, point: Features, error: Floats) -> None:
+    def learn_line(self, inputs: dict[tuple[str, Any], float], error: Floats) -> None:
         self.linear["bias", None][0] -= 0.02 * error
-        for name, value in self.inputs(point).items():
+        for name, value in inputs.items():
             weights = self.linear[name]
             weights[1] += (error * value) ** 2
             weights[0] -= 0.02 * error * value / np.sqrt(weights[1] + 1e-10)
@@ -121,47 +135,60 @@ class Reference:
         point, events = self.point(x), len(self.labels)
         said = [*depths, self.follows(classes)]
         said += [self.votes(point, events - WINDOW, count, classes) for count in (1, 4, 16)]
-        if self.categorical:
-            said.append(self.line(point, len(classes) or 1))
-        else:
-            said.append(self.votes(point, events - 250, 4, classes))
+        said += [self.votes(point, events - 250, 4, classes), self.line(x, len(classes) or 1)]
         self.said = said
         evidence = np.array(said)
         if self.regression:
-            self.evidence, self.mixed = evidence, np.asarray(self.weights @ evidence)
+            self.evidence, self.mixtures = evidence, np.asarray(self.weights @ evidence)
         else:
             evidence = np.log(evidence + 1e-3)
             self.evidence = evidence - evidence.mean(axis=1, keepdims=True)
             powers = np.exp(self.weights @ self.evidence)
-            self.mixed = np.asarray(powers / powers.sum())
-        return self.mixed
+            self.mixtures = np.asarray(powers / powers.sum(axis=1, keepdims=True))
+        return np.asarray(self.trust @ self.mixtures)
 
     def learn(self, x: Features, y: Any, weight: float, classes: list[str]) -> None:
         """Learn the event that was consulted on."""
         events = len(self.labels)
         self.points.append(self.point(x))
+        inputs = self.inputs(x)
         for name, value in x.items():
             if value is not None and not isinstance(value, str):
                 self.values.setdefault(name, []).append(float(value))
-        step = weight * 0.005 * (1 + 4 / (1 + events / 100))
-        if self.categorical:
-            step = weight * 0.0002 * (1 + 24 / (1 + events / 500))
+        fast = weight * 0.005 * (1 + 4 / (1 + events / 100))
+        slow = weight * 0.0002 * (1 + 24 / (1 + events / 500))
         if self.regression:
             self.targets.append(y)
             seen = np.array(self.targets)
             y = float(np.clip((seen[-1] - seen.mean()) / seen.std(), -10, 10)) if seen.std() > 0 else 0.0
-            pull, error = self.evidence[:, 0], np.clip(self.mixed[0] - y, -3, 3)
-            self.weights = self.weights - step / (1 + step * pull @ pull) * error * pull
-        else:
-            pull = self.evidence @ (self.mixed - np.array([name == y for name in classes]))
-            self.weights = self.weights - step / (1 + step / 2 * pull @ pull) * pull
-        if self.categorical:
-            truth = y if self.regression else np.array([name == y for name in classes])
-            error = self.said[-1] - truth
-            self.learn_line(self.points[-1], weight * (np.clip(error, -3, 3) if self.regression else error))
+        truth = y if self.regression else np.array([name == y for name in classes])
+        self.learn_trust(truth)
+        for step, weights, mixture in zip((fast, slow), self.weights, self.mixtures, strict=True):
+            if self.regression:
+                pull, error = self.evidence[:, 0], np.clip(mixture[0] - y, -3, 3)
+                weights -= step / (1 + step * pull @ pull) * error * pull
+            else:
+                pull = self.evidence @ (mixture - truth)
+                weights -= step / (1 + step / 2 * pull @ pull) * pull
+        error = self.said[-1] - truth
+        self.learn_line(inputs, weight * (np.clip(error, -3, 3) if self.regression else error))
         self.labels.append(y)
         if events % 50 == 49:
             self.relevance = self._relevance(classes)
+
+    def learn_trust(self, truth: Any) -> None:
+        """The mixture that made the truth more likely is trusted more."""
+        merits = self.mixtures @ truth if not self.regression else np.zeros(2)
+        if self.regression:
+            squares = np.clip(self.mixtures[:, 0] - truth, -3, 3) ** 2
+            merits = np.exp(np.maximum(-squares / 2 / (self.mean_square + 1e-12), -87))
+            error = np.clip(self.trust @ self.mixtures[:, 0] - truth, -3, 3)
+            self.mean_square = 0.99 * self.mean_square + 0.01 * error**2
+        merits = merits + 1e-3
+        if any(isinstance(value, str) for point in self.points for value in point.values()):
+            merits[0] **= 1.02
+        trust = self.trust * merits
+        self.trust = 0.999 * trust / trust.sum() + 0.0005
 
     def _relevance(self, classes: list[str]) -> dict[str, float]:
         events = len(self.labels)
@@ -235,7 +262,7 @@ CLASSES = ("low", "middle", "high")
 )
 def test_predictions_are_those_of_a_plain_account_of_the_past(kind: str, spec: ModelSpec) -> None:
     learner, regression, worst = HedgeLearner(spec), spec.task == "regression", 0.0
-    reference, fields = Reference(spec.hidden_layers + 6, regression, kind == "categorical"), set[str]()
+    reference, fields = Reference(spec.hidden_layers + 7, regression), set[str]()
     for x, y, weight in events(kind, regression):
         known = list(learner.classes)
         if fields and (known or regression):
@@ -258,8 +285,10 @@ def test_predictions_are_those_of_a_plain_account_of_the_past(kind: str, spec: M
         learner.learn_one(x, y, weight)
         reference.learn(x, y, weight, known)
     memory = learner._state.memory_layout
-    weights = memory.views(learner._state.memory)["expert_weight"][: memory.experts]
+    views = memory.views(learner._state.memory)
+    weights = views["expert_weight"][:, : memory.experts]
     assert worst < 1e-4
     assert weights == pytest.approx(reference.weights, abs=1e-4)
+    assert views["trust"][:2] == pytest.approx(reference.trust, abs=1e-3)
     assert np.ptp(weights) > 0.02
     assert learner._state.categorical == (kind == "categorical")
