@@ -30,6 +30,24 @@ def test_crashes_and_lost_replies_lose_and_double_nothing(new_stream, log):
     assert stream.log.ids() == ids
 
 
+def test_a_consumer_that_is_restarted_again_and_again_loses_and_doubles_nothing(new_stream, log):
+    stream = new_stream(3, log)
+    chance = random.Random(11)
+    ids = []
+    for first in range(0, 1500, 300):
+        ids += stream.produce(first, first + 300)
+        running = stream.start(batch_max=chance.randint(5, 60))
+        stream.wait_for_version(first + chance.randint(1, 250))
+        running.stop()
+        assert running.error is None
+    stream.start()
+    stream.wait_for_version(1500)
+    assert sorted(stream.log.ids()) == sorted(ids)
+    for partition in range(3):
+        numbers = [event.x["number"] for event in stream.log.events() if event.x["number"] % 3 == partition]
+        assert numbers == sorted(numbers), "out of order within a partition"
+
+
 def test_two_consumers_and_poison_end_in_one_log_without_a_doubled_event(new_stream, log, wait_until):
     stream = new_stream(4, log)
     ids = []
