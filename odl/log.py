@@ -7,8 +7,8 @@ a sender resumes with the next one.
 
 import hashlib
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
@@ -104,11 +104,21 @@ class Appended:
 
 
 @dataclass(frozen=True, slots=True)
+class Coming:
+    """A read that is under way: call one of the two, once."""
+
+    get: Callable[[], "Slice"]  # what `Log.read` gives, or raises, at a moment since this was made
+    drop: Callable[[], None] = lambda: None  # gives up on it
+
+
+@dataclass(frozen=True, slots=True)
 class Slice:
     """What one read returned: the head and the entries from the reader's own version on, inclusive."""
 
     head: Head
     entries: list[Entry]
+    # Begins `read(version, count)` where the server can be at it while the reader does something else.
+    begin: Callable[[int, int], Coming] | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

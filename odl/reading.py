@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 
 from odl.errors import OdlError
-from odl.log import Entry, Log, Slice
+from odl.log import Coming, Entry, Log, Slice
 from odl.relation import Relation, relation
 
 FIRST = 64  # entries of the first page: nothing is learned while it is on its way
-GROWTH = 1.5  # of the pages after it, each of which is fetched while the one before is learned
+GROWTH = 2  # of the pages after it, each of which is fetched while the one before is learned
 PAGE_MAX = 512
 
 
@@ -26,26 +26,37 @@ class Reading:
     def __iter__(self) -> Iterator[list[Entry]]:
         """The entries after the reader's own, page by page. Ends early where the log cannot be read on, or
         does not continue what was read: the reader meets that again when it reads next."""
-        version, part, size = self._version, self.first, FIRST
-        while True:
-            page = [entry for entry in part.entries if entry.version > version]
-            if page:
+        page, part, size = self._new(self.first, self._version), self.first, FIRST
+        while page and page[-1].version < min(part.head.version, self._last):
+            last, size = page[-1], min(size * GROWTH, PAGE_MAX)
+            coming = begin(self._log, part, last.version, min(self._last - last.version, size))
+            try:
                 yield page
-            if not page or (version := page[-1].version) >= min(self.head.version, self._last):
-                return
-            size = min(int(size * GROWTH), PAGE_MAX)
-            following = self._follow(page[-1], size)
+                following = self._follow(last, coming)
+            finally:
+                coming.drop()
             if following is None:
                 return
-            part = following
+            part, page = following, self._new(following, last.version)
             self.head = part.head
-            self.entries += [entry for entry in part.entries if entry.version > version]
+            self.entries += page
+        if page:
+            yield page
 
-    def _follow(self, last: Entry, size: int) -> Slice | None:
+    def _new(self, part: Slice, version: int) -> list[Entry]:
+        entries = part.entries
+        return entries[1:] if entries and entries[0].version == version else entries
+
+    def _follow(self, last: Entry, coming: Coming) -> Slice | None:
         try:
-            part = self._log.read(last.version, min(self._last - last.version, size))
+            part = coming.get()
         except OdlError:
             return None
         is_same = (part.head.log_id, part.head.fold_id) == (self.head.log_id, self.head.fold_id)
         continues = relation(last.version, last.chain, part) is Relation.CONTINUES
         return part if is_same and continues else None
+
+
+def begin(log: Log, part: Slice, version: int, count: int) -> Coming:
+    """A read that goes on after `part`: under way already where the log can do that, else made by `get`."""
+    return part.begin(version, count) if part.begin else Coming(lambda: log.read(version, count))

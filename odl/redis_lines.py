@@ -22,27 +22,63 @@ class Lines:
     def execute(self, *command: str | bytes | int) -> Any:
         """The reply. Raises redis-py's errors; after one that leaves the connection in doubt, the next
         command has one that the pool has looked at, since the others are likely to be as dead."""
+        return self._reply(self._sent(command))
+
+    def begin(self, *command: str | bytes | int) -> "Sent":
+        """Send a command whose reply is fetched later, over a connection that nobody else has till then."""
+        return Sent(self, self._sent(command))
+
+    def _sent(self, command: tuple[str | bytes | int, ...]) -> Any:
         try:
             connection = self._idle.pop()
         except IndexError:
             connection = self._pool.get_connection()
         try:
             connection.send_packed_command(connection.pack_command(*command), check_health=False)
+        except BaseException:
+            self._close(connection)
+            raise
+        return connection
+
+    def _reply(self, connection: Any) -> Any:
+        try:
             reply = connection.read_response()
         except redis.exceptions.ResponseError:  # an answer, too
             self._idle.append(connection)
             raise
         except BaseException:
-            self._give_back(connection)
-            while self._idle:
-                self._give_back(self._idle.pop())
+            self._close(connection)
             raise
         self._idle.append(connection)
         return reply
 
+    def _close(self, connection: Any) -> None:
+        self._give_back(connection)
+        while self._idle:
+            self._give_back(self._idle.pop())
+
     def _give_back(self, connection: Any) -> None:
         connection.disconnect()
         self._pool.release(connection)
+
+
+class Sent:
+    """A command whose reply nobody has fetched yet."""
+
+    def __init__(self, lines: Lines, connection: Any) -> None:
+        self._lines = lines
+        self._connection: Any = connection
+
+    def reply(self) -> Any:
+        """As `Lines.execute`; once."""
+        connection, self._connection = self._connection, None
+        return self._lines._reply(connection)
+
+    def drop(self) -> None:
+        """Give up on a reply that was not fetched, and its connection."""
+        if self._connection is not None:
+            self._lines._give_back(self._connection)
+            self._connection = None
 
 
 class Loan:

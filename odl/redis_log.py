@@ -15,6 +15,7 @@ from odl.log import (
     IDS_MAX,
     Append,
     Appended,
+    Coming,
     Counters,
     Entry,
     Head,
@@ -119,7 +120,16 @@ class RedisLog:
             self._predictions.settle(answers)
         else:
             reply = call.run()
-        return _slice(self._present(reply), version, count)
+        return self._slice(reply, version, count)
+
+    def _begin(self, version: int, count: int) -> Coming:
+        """A read without what reads take along."""
+        answer, drop = self._read.begin((self._keys.head, self._keys.log), (version, count + 1))
+        return Coming(lambda: self._slice(answer(), version, count), drop)
+
+    def _slice(self, reply: Any, version: int, count: int) -> Slice:
+        head, entries = _parsed(self._present(reply), version, count)
+        return Slice(head, entries, self._begin)
 
     def lend(self) -> Loan:
         """A connection for `check_command` and `append_command`. Blocks. Raises `Unavailable`."""
@@ -244,7 +254,7 @@ def _head_of(line: bytes) -> Head:
     return _head(line.split(b" ", 4))
 
 
-def _slice(reply: bytes, version: int, count: int) -> Slice:
+def _parsed(reply: bytes, version: int, count: int) -> tuple[Head, list[Entry]]:
     """Parse what `lua/read.lua` returns."""
     head, size, rest = reply.split(b"\n", 2)
     *lines, payloads = rest.split(b"\n", int(size))
@@ -256,4 +266,4 @@ def _slice(reply: bytes, version: int, count: int) -> Slice:
     ]
     if len(entries) > count and entries[0].version != version:
         entries.pop()  # room was left for the reader's own entry, which is gone
-    return Slice(_head_of(head), entries)
+    return _head_of(head), entries

@@ -45,13 +45,32 @@ class RedisScript:
         self._by_function = False  # whether this user was refused EVALSHA
         self._sha = hashlib.sha1(self._source, usedforsecurity=False).hexdigest()
         self._client = client
-        keeps_lines = name in OF_EVERY_REQUEST
-        self._execute: Callable[..., Any] = Lines(client).execute if keeps_lines else client.execute_command
+        self._lines = Lines(client) if name in OF_EVERY_REQUEST else None
+        self._execute: Callable[..., Any] = self._lines.execute if self._lines else client.execute_command
 
     def run(self, keys: Sequence[str], arguments: Sequence[Argument], *, repeatable: bool) -> Any:
         """The script's answer; `repeatable` when running it twice leaves the same state as once."""
         tail = (len(keys), *keys, *arguments)
         return _reach(self._client, lambda: self._evaluate(tail), repeatable=repeatable)
+
+    def begin(
+        self, keys: Sequence[str], arguments: Sequence[Argument]
+    ) -> tuple[Callable[[], Any], Callable[[], None]]:
+        """Send a script of every request, which is safe to repeat. What fetches its answer (once; where that
+        goes wrong the script is run anew), and what gives up on it instead."""
+        assert self._lines is not None
+        try:
+            sent = self._lines.begin(*self._command(keys, arguments))
+        except redis.exceptions.RedisError:
+            return lambda: self.run(keys, arguments, repeatable=True), lambda: None
+
+        def answer() -> Any:
+            try:
+                return sent.reply()
+            except redis.exceptions.RedisError:
+                return self.run(keys, arguments, repeatable=True)
+
+        return answer, sent.drop
 
     def run_many(self, keys: Sequence[str], arguments: Sequence[Sequence[Argument]]) -> list[Any]:
         """The answers of one run for each list of arguments, in order, in one round trip: not a transaction,

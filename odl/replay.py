@@ -10,6 +10,7 @@ from odl.folds import Folds, LearnerOf
 from odl.learner import Learner
 from odl.log import Entry, Head, Log
 from odl.prequential import Scores
+from odl.reading import begin
 
 PAGE = 1_000  # entries a read; at 0.2 KB each, small beside what a server answers anyway
 
@@ -129,8 +130,8 @@ def _pages(log: Log, fold: Fold, to: int, head: Head) -> Iterator[list[Entry]]:
     """The entries after the fold's version; ends at `to`. The fold need not have learned one page when the
     next is asked for."""
     version, chain = fold.version, fold.chain
+    part = log.read(version, min(PAGE, max(to - version, 1)))
     while True:
-        part = log.read(version, min(PAGE, max(to - version, 1)))
         if part.head.log_id != head.log_id:
             raise HistoryLost("the log was created anew during the replay: replay again")
         entries = part.entries
@@ -144,8 +145,13 @@ def _pages(log: Log, fold: Fold, to: int, head: Head) -> Iterator[list[Entry]]:
             return
         if not entries or entries[0].version > version + 1:
             raise HistoryLost(f"the log no longer holds version {version + 1}: replay from a snapshot")
-        yield entries
         version, chain = entries[-1].version, entries[-1].chain
+        coming = begin(log, part, version, min(PAGE, max(to - version, 1)))
+        try:
+            yield entries
+            part = coming.get()
+        finally:
+            coming.drop()
 
 
 def _no_snapshot(data: bytes) -> Learner:

@@ -134,4 +134,4 @@ def test_pages_grow() -> None:
         append(log, f"e-{number}")
     reading = Reading(log, 0, 350)
     sizes = [len(page) for page in reading]
-    assert sizes == [64, 96, 144, 46] and len(reading.entries) == 350
+    assert sizes == [64, 128, 158] and len(reading.entries) == 350

@@ -4,6 +4,7 @@ import contextlib
 import os
 import signal
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from redis_proxy import RedisProxy
 
 from odl.embedded_redis import EmbeddedRedis
 from odl.errors import HistoryLost, LogMissing, Misconfigured, Unavailable
-from odl.log import Append, Appended, Log, Outcome
+from odl.log import Append, Appended, Coming, Log, Outcome
 from odl.redis_connection import connect
 from odl.redis_keys import RedisKeys
 from odl.redis_log import RedisLog
@@ -283,3 +284,60 @@ def test_the_share_of_memory_in_use_is_what_the_server_tells(
     finally:
         redis_client.config_set("maxmemory", 0)
     assert log.fullness() == 0.0
+
+
+# Reads that are begun, and fetched later
+
+
+def begun(log: RedisLog) -> Coming:
+    part = log.read(0, 2)
+    assert part.begin is not None
+    return part.begin(2, 2)
+
+
+def test_a_read_that_was_begun_is_as_any_read(own_log: RedisLog) -> None:
+    own_log.append_many([event(n) for n in range(5)])
+    coming = begun(own_log)
+    own_log.append(event(5))  # the server has answered before it enters, or sees it: both are right
+    part = coming.get()
+    assert part == replace(own_log.read(2, 2), head=part.head)
+    assert part.head.version in (5, 6)
+    coming.drop()
+    assert own_log.read(0, 10).head.version == 6
+
+
+def test_a_read_that_nobody_fetches_leaves_no_reply_to_the_next_one(
+    own_client: redis.Redis, own_log: RedisLog
+) -> None:
+    own_log.append_many([event(n) for n in range(5)])
+    for _ in range(3):
+        begun(own_log).drop()
+        assert [entry.version for entry in own_log.read(0, 3).entries] == [1, 2, 3]
+    assert len(own_client.client_list()) < 8
+
+
+@pytest.mark.parametrize("trouble", ["scripts forgotten", "connections closed"])
+def test_a_read_that_fails_after_it_was_begun_is_made_anew(
+    own_client: redis.Redis, own_log: RedisLog, trouble: str
+) -> None:
+    own_log.append_many([event(n) for n in range(5)])
+    part = own_log.read(0, 2)
+    assert part.begin is not None
+    if trouble == "scripts forgotten":
+        own_client.script_flush()
+        coming = part.begin(2, 2)
+    else:
+        coming = part.begin(2, 2)
+        own_client.client_kill_filter(_type="normal", skipme=True)
+    assert [entry.version for entry in coming.get().entries] == [2, 3, 4]
+
+
+def test_a_server_that_is_gone_when_the_reply_is_fetched_is_out_of_reach(
+    own_server: EmbeddedRedis, own_client: redis.Redis, own_log: RedisLog
+) -> None:
+    own_log.append_many([event(n) for n in range(5)])
+    part = own_log.read(0, 2)
+    own_server.stop()
+    assert part.begin is not None
+    with pytest.raises(Unavailable, match="cannot be reached"):
+        part.begin(2, 2).get()
