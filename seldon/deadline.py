@@ -11,7 +11,7 @@
 import time
 from collections.abc import Callable
 
-LEAVE_S = 4.0  # from SIGTERM, so that with the end of the interpreter it is less than 5
+LEAVE_S = 2.3  # from SIGTERM; with the end of the interpreter about 2.5, where 5 are allowed
 LEFT_S_MIN = 0.05  # what is closed last may look once whether it is done
 
 

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 PORT_MAX = 65_535
 BACKLOG = 1024  # connections waiting to be accepted
-DRAIN_SECONDS_MAX = 2.5  # requests that arrived may finish; the rest of `Deadline` is for closing
+DRAIN_SECONDS_MAX = 1.2  # requests that arrived may finish; the rest of `Deadline` is for closing
 HEADER_BYTES_MAX = 64 << 10  # request line and headers; more is answered 431 unparsed
 SETTLE_SECONDS = 0.2  # granian's threads let go of the interpreter before it ends
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -100,7 +100,7 @@ def serve(
     tls: Tls | None = None,
     grpc_port: int | None = None,
 ) -> int:
-    """Serve until SIGTERM or SIGINT: then stop accepting, finish what arrived, and return 0 within 5 seconds.
+    """Serve until SIGTERM or SIGINT: then stop accepting, finish what arrived, and return 0 within 3 seconds.
 
     Prints one line with the address when requests are answered. `access`: the tokens that it requires;
     `grpc_port`: where Seldon's gRPC is answered, too (0: a free one). Raises `Misconfigured` or `Unavailable`
@@ -171,12 +171,14 @@ async def answer_requests(
     sys.stdout.flush()
     await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
     service.deadline.start()
+    began = loop.time()
     app.live.close()  # pages that are open would hold it
     drained = front.stop(DRAIN_SECONDS_MAX) if front else None
     server.stop()
     _, late = await asyncio.wait({serving}, timeout=DRAIN_SECONDS_MAX)
     if drained is not None:
-        await loop.run_in_executor(None, drained, DRAIN_SECONDS_MAX)
+        left_s = max(began + DRAIN_SECONDS_MAX - loop.time(), SETTLE_SECONDS)
+        await loop.run_in_executor(None, drained, left_s)
     if late:
         logger.warning("leaving requests unfinished that took longer than %g s", DRAIN_SECONDS_MAX)
         app.give_up()

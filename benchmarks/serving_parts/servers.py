@@ -21,6 +21,8 @@ from serving_parts.cores import SERVER
 
 START_S_MAX = 300.0  # seldon-core imports TensorFlow where that is installed
 POLL_S = 0.05
+ROOT = Path(__file__).parents[2]
+ON_PATH = {"PYTHONPATH": str(ROOT)}  # where an interpreter without this project installed finds it
 FEATURES = tuple(f"f{number}" for number in range(28))
 # The paper's network: 20 hidden layers of 100 units.
 MODEL = f"""
@@ -65,13 +67,20 @@ def pin(pid: int, cores: Sequence[int]) -> None:
 
 
 @contextlib.contextmanager
-def ours(folder: Path, redis_url: str, cores: Sequence[int] = SERVER, name: str = "ours") -> Iterator[Server]:
-    """One replica of the 20 x 100 network with the head check: as `odl serve` runs it."""
+def ours(
+    folder: Path,
+    redis_url: str,
+    cores: Sequence[int] = SERVER,
+    name: str = "ours",
+    python: str = sys.executable,
+) -> Iterator[Server]:
+    """One replica of the 20 x 100 network with the head check: as `odl serve` runs it. `python`: the
+    interpreter whose packages it uses."""
     model = folder / "model.toml"
     model.write_text(MODEL)
     port = free_port()
-    command = [sys.executable, "-m", "odl", "serve", "--model", str(model), "--redis", redis_url]
-    with running([*command, "--port", str(port)], folder / f"{name}.log", {}, cores) as process:
+    command = [python, "-m", "odl", "serve", "--model", str(model), "--redis", redis_url]
+    with running([*command, "--port", str(port)], folder / f"{name}.log", ON_PATH, cores) as process:
         url = f"http://127.0.0.1:{port}"
         until_answered(f"{url}/ready", process, folder / f"{name}.log")
         yield Server(url, process.pid)
