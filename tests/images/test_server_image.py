@@ -15,6 +15,8 @@ task = "binary"
 classes = ["no", "yes"]
 [log]
 require_fsync_always = false
+retain = 1_000_000
+archive = "s3://nobody-asks-it-before-there-is-something-to-trim/flights"
 """
 EVENTS = 20
 

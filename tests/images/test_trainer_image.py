@@ -7,12 +7,19 @@ import base64
 import io
 import json
 import os
+import signal
+import time
 from collections.abc import Iterator
 
 import pytest
+import redis
 from image import Container, container, missing
 
 from hedge_model.portable import PortableModel
+from odl.drift_store import RedisDrifts
+from odl.event import Event, encode
+from odl.log import Append
+from odl.redis_log import RedisLog
 
 SCRIPT = """
 import base64, io, json
@@ -39,6 +46,15 @@ print(json.dumps({"model": base64.b64encode(file.getvalue()).decode(), "row": ro
 """
 CSV = "a,b,late\n" + "".join(f"{i % 7},{i % 5},{'yes' if i % 7 > i % 5 else 'no'}\n" for i in range(300))
 PYTHON = ["/opt/odl/bin/python", "-c"]
+MODEL = """
+name = "{name}"
+[model]
+task = "binary"
+classes = ["no", "yes"]
+[log]
+archive = "/tmp/archive"
+"""
+DRIFT_S_MAX = 120.0  # river and what it imports, on a busy machine
 
 pytestmark = pytest.mark.xdist_group("images")
 if os.environ.get("ODL_TEST_IMAGES") != "all":
@@ -63,6 +79,28 @@ def test_an_offline_job_runs_as_nobody_on_a_read_only_root(trainer: Container) -
     (trainer.root / "opt/history.csv").write_text(CSV)
     printed = trainer.output("fit", "/opt/history.csv", "--label", "late", "--save", "/tmp/model")
     assert "300" in printed
+
+
+def test_it_archives_a_log_and_watches_it_for_drift(
+    trainer: Container, redis_client: redis.Redis, valkey_url: str, model_name: str
+) -> None:
+    log = RedisLog(redis_client, model_name)
+    log.create()
+    for i in range(30):
+        event = Event(f"e-{i}", {"a": i % 7 - 3.0}, "yes" if i % 7 > 3 else "no", source="rest:test")
+        log.append(Append(encode(event), event.id, event.source))
+    (trainer.root / "etc/odl").mkdir(exist_ok=True)
+    (trainer.root / "etc/odl/model.toml").write_text(MODEL.format(name=model_name))
+    settings = {"ODL_MODEL": "/etc/odl/model.toml", "ODL_REDIS": valkey_url}
+    assert json.loads(trainer.output("archive", "--json", **settings))["end"] == 30
+    with trainer.running("drift", "--watch", **settings) as process:
+        deadline = time.monotonic() + DRIFT_S_MAX
+        while RedisDrifts(redis_client, model_name).load().seen < 30:
+            assert process.poll() is None, "the watcher ended"
+            assert time.monotonic() < deadline, "the watcher read nothing"
+            time.sleep(0.2)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 0
 
 
 def test_archives_and_drift_detectors_have_their_packages(trainer: Container) -> None:

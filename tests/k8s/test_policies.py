@@ -166,6 +166,33 @@ def test_pods_of_ours_that_a_policy_lets_in_or_out_are_there(overlay: Overlay) -
                     assert set(expression["values"]) <= names, "a policy names a pod that is not there"
 
 
+def test_who_is_told_where_redis_is_may_reach_it_from_both_sides(overlay: Overlay) -> None:
+    policies = [each["spec"] for each in overlay.of_kind("NetworkPolicy")]
+    (redis,) = (pod for pod in overlay.pods() if pod.owner == "StatefulSet/odl-redis")
+    out = [(p["podSelector"], rule["to"]) for p in policies for rule in p.get("egress", []) if "to" in rule]
+    into = [
+        rule["from"]
+        for policy in policies
+        for rule in policy.get("ingress", [])
+        if "from" in rule and selects(policy["podSelector"], redis.labels)
+    ]
+    told = [pod for pod in overlay.pods() if any("configMapRef" in each for each in _sources(pod))]
+    assert len(told) >= 3
+    for pod in told:
+        leaves = (peers for chosen, peers in out if selects(chosen, pod.labels))
+        assert any(_names(peers, redis) for peers in leaves), f"{pod.owner} may not ask Redis"
+        assert any(_names(peers, pod) for peers in into), f"Redis may not answer {pod.owner}"
+
+
+def _names(peers: list[dict[str, Any]], pod: Pod) -> bool:
+    own = [peer["podSelector"] for peer in peers if "namespaceSelector" not in peer]
+    return any(selects(chosen, pod.labels) for chosen in own)
+
+
+def _sources(pod: Pod) -> list[dict[str, Any]]:
+    return [source for each in pod.all_containers for source in each.get("envFrom", [])]
+
+
 def test_config_maps_are_made_and_secrets_are_told_how_to_make(overlay: Overlay) -> None:
     made = {each["metadata"]["name"] for each in overlay.of_kind("ConfigMap")}
     told = DOCUMENT.read_text()

@@ -91,6 +91,10 @@ SPOILT: dict[str, tuple[Callable[[Overlay], None], Spoil]] = {
         policies.test_every_pod_is_denied_what_no_policy_allows,
         lambda o: replica(o).labels.pop("app.kubernetes.io/part-of"),
     ),
+    "a pod that Redis does not know": (
+        policies.test_who_is_told_where_redis_is_may_reach_it_from_both_sides,
+        lambda o: replica(o).labels.update({"app.kubernetes.io/name": "odl-other"}),
+    ),
     "a map that nobody makes": (
         policies.test_config_maps_are_made_and_secrets_are_told_how_to_make,
         share_a_name,
