@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 BATCH_MIN = 4  # entries from which on a run through the learner's compiled code is quicker than one by one
 AHEAD_MIN = 48  # events from which on handing over to a thread, some 50 us, is little beside learning them
+BATCH_FIRST = 64  # entries made ready at once while nothing is being learned
 BATCH_MAX = 256  # entries made ready at once, while a millisecond or two of learning is under way
 
 
@@ -62,7 +63,7 @@ class Ahead:
         while at < len(entries):
             if len(self._under_way) > 1:
                 self._finish()
-            size = BATCH_MAX if self._under_way else AHEAD_MIN
+            size = BATCH_MAX if self._under_way else BATCH_FIRST
             some = entries[at : at + size]
             at += self._take_batch(some) or self._take_one(some[0])
 
