@@ -51,9 +51,7 @@ def identify(admin: AdminClient, name: str, timeout_s: float = REQUEST_TIMEOUT_S
         topic_id = str(answer[name].result(timeout_s + 1.0).topic_id)
     except KafkaException as error:
         if error.args[0].code() in NO_TOPIC:
-            raise Unavailable(
-                f"topic '{name}' does not exist: the first message makes it, or you do"
-            ) from error
+            raise Unavailable(f"there is no topic '{name}' yet") from error
         raise as_odl_error(f"topic '{name}'", error.args[0]) from error
     if topic_id == _NO_TOPIC_ID:
         raise Misconfigured(
