@@ -37,7 +37,13 @@ COMMANDS = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit code: 0 done, 1 failed, 2 wrong use or set-up, 130 interrupted."""
-    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        return _run(list(sys.argv[1:] if argv is None else argv))
+    except KeyboardInterrupt:
+        return 130
+
+
+def _run(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="odl", description="Online deep learning as a service.")
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, purpose in COMMANDS.items():
@@ -52,5 +58,3 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OdlError as error:
         sys.stderr.write(f"odl {args.command}: {error}\n")
         return 2
-    except KeyboardInterrupt:
-        return 130
