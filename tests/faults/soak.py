@@ -9,6 +9,7 @@ landed, what failed and with which seed. The files of a failed round stay in `bu
 
 import argparse
 import json
+import logging
 import shutil
 import sys
 import time
@@ -113,6 +114,7 @@ def main() -> int:
     arguments = parser.parse_args()
     if arguments.fresh:
         shutil.rmtree(BUILD, ignore_errors=True)
+    logging.disable(logging.CRITICAL)  # what the product says of thousands of faults is nobody's to read
     soak, names = Soak(BUILD, Console()), arguments.row or list(ROWS)
     if arguments.seed is not None:
         for name in names:

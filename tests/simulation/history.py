@@ -38,10 +38,17 @@ class History:
     def __init__(self) -> None:
         self.heads: list[Head] = []
         self.links: dict[str, Link] = {CHAIN_START: Link(0, "", b"", HashLearner().state)}
+        self.limit: int | None = None  # version after which the log takes nothing
         self.last_token = 0  # of the lease that wrote last
 
     def entered(self, before: Head, after: Head, payload: bytes) -> None:
         """The log grew by one entry."""
+        is_bound = not is_control(payload) and self.limit is not None
+        require(
+            not is_bound or after.version <= (self.limit or 0),
+            "version %s is beyond the limit",
+            after.version,
+        )
         if after.chain not in self.links and is_control(payload):
             # What a control entry makes of the log is what the offline fold of all of it makes.
             self.links[after.chain] = Link(after.version, before.chain, payload, "")
@@ -94,6 +101,16 @@ class History:
         return BASE
 
     # What must hold at every moment
+
+    def check_fold_id(self, who: str, fold_id: str, asked: int) -> None:
+        """Since the question, the log belonged to the answering fold at some moment."""
+        window = self.heads[asked:]
+        require(
+            any(head.fold_id in ("", fold_id) for head in window),
+            "%s of fold %s answered while the log was another's",
+            who,
+            fold_id,
+        )
 
     def check_fold(self, who: str, fold: Fold) -> None:
         """A replica's fold is a fold of something that the log once held."""

@@ -10,6 +10,15 @@ from typing import Any
 
 from confluent_kafka import Consumer
 from hash_learner import HashLearner
+from mutants_of_bounds import (
+    AdoptsUnfenced,
+    AnyFold,
+    PassesWhatIsFull,
+    RetainsNothing,
+    SilentlyFull,
+    TrimsUnconfirmed,
+    Unlimited,
+)
 from mutants_of_decisions import AnyPlan, BlindDecisions, DeafFollower, TrimsWhatDecisionsNeed
 from parts import Parts
 from processes import SimulatedConsumer, SimulatedReplica
@@ -215,4 +224,11 @@ MUTANTS: Mapping[str, Parts] = {
     "trims_what_decisions_need": Parts(server=TrimsWhatDecisionsNeed),
     "deaf_to_decisions": Parts(follower=DeafFollower),
     "any_plan": Parts(follower=AnyPlan),
+    "unlimited": Parts(server=Unlimited),
+    "silently_full": Parts(server=SilentlyFull),
+    "passes_what_is_full": Parts(server=PassesWhatIsFull),
+    "trims_unconfirmed": Parts(snapshotter=TrimsUnconfirmed),
+    "retains_nothing": Parts(snapshotter=RetainsNothing),
+    "any_fold": Parts(follower=AnyFold),
+    "hands_over_unfenced": Parts(server=AdoptsUnfenced),
 }

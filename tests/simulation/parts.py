@@ -10,6 +10,7 @@ from simulated_server import Server
 from odl.actor import Actor
 from odl.follower import Follower
 from odl.memory import MemoryLock, MemorySnapshots
+from odl.snapshotter import Snapshotter
 from streaming.source import Positions
 
 
@@ -27,5 +28,6 @@ class Parts:
     replica: type[SimulatedReplica] = SimulatedReplica
     learner: type[HashLearner] = HashLearner
     sender: type[Sender] = Sender
+    snapshotter: type[Snapshotter] = Snapshotter
     ids_max: int = 10_000  # ids that the log remembers, far beyond the events of one run
     is_direct: bool | None = None  # REST into the log without Kafka, whatever happens to it; None: drawn

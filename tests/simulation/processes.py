@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from confluent_kafka import TopicPartition
 from hash_learner import HashLearner, HashSchema
 from history import require
+from keepers import FOLDS, Keeper
 from operators import learner_of
 from simulated_kafka import TOPIC, SimulatedClient
 from simulated_server import Crashed, SnapshotWire, Wire
@@ -16,6 +17,7 @@ from odl.errors import Unavailable
 from odl.follower import Follower
 from odl.log import CHAIN_START
 from odl.mailbox import Predict, Request
+from odl.status import Health
 from streaming.consumer import FeedbackConsumer
 from streaming.dead_letters import DeadLetter
 from streaming.formats import JsonValues
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
     from world import World
 
 ROW = {"row": 1}
+FULL_WAITS_MAX = 40
+SETTLING_WAITS_MAX = 400  # a replica that folds anew, entry by entry, is far behind for long
 
 
 class VirtualPatience(Patience):
@@ -37,10 +41,22 @@ class VirtualPatience(Patience):
     def __init__(self, wire: Wire, world: "World") -> None:
         super().__init__(wire)  # type: ignore[arg-type]
         self._world = world
+        self._full_for = 0  # waits in a row for a log that takes nothing
 
     def pause(self, seconds: float) -> None:
-        self._world.pass_time(seconds)
-        self._world.go_on()
+        world = self._world
+        world.pass_time(seconds)
+        world.go_on()
+        if not world.server.is_full:
+            self._full_for = 0
+            return
+        self._full_for += 1
+        if self._full_for > (FULL_WAITS_MAX if world.faulty else SETTLING_WAITS_MAX):
+            # Those who could make room are in the middle of something.
+            require(world.faulty, "nobody makes room in the log")
+            world.landed("crash while full")
+            raise Crashed
+        world.make_room()
 
 
 class DeadLetterTopic:
@@ -138,7 +154,11 @@ class SimulatedReplica:
             learn_per_turn_max=dice.choice([1, 3, 100]),
             policy=dice.choice(["refuse", "refuse", "stale"]),
             retry_every_s=0.1,
+            snapshot_every=10,
+            lag_max=dice.choice([6, 30]),
         )
+        self.settings = settings
+        self.confirmed = ""
         follower = world.parts.follower(
             world.parts.learner,
             world.parts.learner.from_bytes,
@@ -147,6 +167,7 @@ class SimulatedReplica:
             learner_of,
         )
         self.actor: Actor = world.parts.actor(follower, settings, lambda: world.now)
+        self.keeper = Keeper(world, self)
         self._epoch = 0
         self._served = (CHAIN_START, 0)  # chain and epoch of the last fresh answer
 
@@ -157,8 +178,20 @@ class SimulatedReplica:
     def ask(self, function: Any) -> "Future[Any]":
         """What the snapshotter asks of a replica; run between two turns."""
         future: Future[Any] = Future()
-        future.set_result(function(self.follower))
+        is_busy, self.is_busy = self.is_busy, True
+        try:
+            future.set_result(function(self.follower))
+        finally:
+            self.is_busy = is_busy
         return future
+
+    @property
+    def has_joined(self) -> bool:
+        return self.actor.has_joined
+
+    def health(self) -> Health:
+        """What the snapshotter looks at: version and epoch."""
+        return Health(True, True, "", self.follower.fold.version, self.follower.epoch)
 
     def question(self) -> Predict:
         """Somebody asks for a prediction."""
@@ -199,6 +232,7 @@ class SimulatedReplica:
             return
         world.say("%s answers at version %s, epoch %s", self.name, answer.version, answer.epoch)
         world.history.check_answer(self.name, fold.chain, question.asked)
+        world.history.check_fold_id(self.name, FOLDS[0], question.asked)
         chain, epoch = self._served
         goes_on = world.history.is_within(chain, fold.chain)
         require(goes_on or answer.epoch > epoch, "%s left its history within epoch %s", self.name, epoch)

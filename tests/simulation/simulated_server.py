@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from odl.errors import Unavailable
+from odl.errors import LogFull, Unavailable
 from odl.lock import Lease
 from odl.log import CHAIN_START, Append, Appended, Counters, Head, Outcome, Slice
 from odl.memory import MemoryLog, MemorySnapshots, _State
@@ -50,6 +50,26 @@ class Server(MemoryLog):
             self._history.heads.append(head)
         return head
 
+    share = 0.0  # of its memory that is in use
+
+    @property
+    def is_full(self) -> bool:
+        """Whether it takes no entry at the moment."""
+        limit = self._state.limit if self._state else None
+        return self._state is not None and limit is not None and self._state.head.version >= limit[0]
+
+    def fullness(self) -> float:
+        return self.share
+
+    def limit(self, version: int, why: str) -> None:
+        super().limit(version, why)
+        self._history.limit = version
+
+    def adopt(self, fold_id: str, lease: Lease) -> Head:
+        head = super().adopt(fold_id, lease)
+        self._history.heads.append(head)
+        return head
+
     def append(self, item: Append) -> Appended:
         before = self._here().head
         appended = super().append(item)
@@ -74,12 +94,13 @@ class Server(MemoryLog):
         self._state = _copy(backup.state)
         kept = self._snapshots._stored if keep_snapshots else {}
         self._snapshots._stored = {**backup.snapshots, **kept}
+        self._history.limit = self._state.limit[0] if self._state.limit else None
         self._history.heads.append(self._state.head)
         return lost
 
     def flush(self) -> None:
         """FLUSHALL. The lock's fence stays: tokens that repeat are a matter of the lock's own tests."""
-        self._state = None
+        self._state = self._history.limit = None
         self._snapshots._stored = {}
         self._history.heads.append(Head(0, CHAIN_START, 0, ""))
 
@@ -108,7 +129,11 @@ class Wire:
         if fault in ("away", "request lost", "crash before"):
             world.landed(fault, name)
             raise Crashed if fault == "crash before" else Unavailable(fault)
-        result = call()
+        try:
+            result = call()
+        except LogFull:
+            world.landed("full", name)
+            raise
         if fault == "late twin":
             world.late.append((name, call))
         elif fault == "done twice":
@@ -162,13 +187,30 @@ class Wire:
     def raise_epoch(self, at_least: int) -> Head:
         return self._call("raise_epoch", lambda: self._world.server.raise_epoch(at_least))
 
+    def limit(self, version: int, why: str) -> None:
+        self._call("limit", lambda: self._world.server.limit(version, why))
+
+    def fullness(self) -> float:
+        return self._call("fullness", self._world.server.fullness)
+
+    def adopt(self, fold_id: str, lease: Lease) -> Head:
+        def adopt() -> Head:
+            head = self._world.server.adopt(fold_id, lease)
+            self._world.history.check_write("a hand-over", lease)
+            return head
+
+        return self._call("adopt", adopt)
+
     def claim(self, fold_id: str) -> Head:
         return self._call("claim", lambda: self._world.server.claim(fold_id))
 
     def trim(self, up_to_version: int, fold_id: str, lease: Lease) -> int:
-        removed = self._call("trim", lambda: self._world.server.trim(up_to_version, fold_id, lease))
-        self._world.history.check_write("a trim", lease)
-        return removed
+        def trim() -> int:
+            removed = self._world.server.trim(up_to_version, fold_id, lease)
+            self._world.history.check_write("a trim", lease)
+            return removed
+
+        return self._call("trim", trim)
 
     def __getattr__(self, name: str) -> Any:
         raise AttributeError(f"no process of this world calls {name} of a log")
@@ -199,6 +241,10 @@ class SnapshotWire:
     def list(self) -> list[Snapshot]:
         self._world.go_on()
         return self._world.snapshots.list()
+
+    def drop(self, snapshot: Snapshot, lease: Lease) -> None:
+        self._world.go_on()
+        self._world.snapshots.drop(snapshot, lease)
 
     def load(self, snapshot: Snapshot) -> bytes:
         self._world.go_on()

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from hash_learner import HashLearner
 from history import require
+from keepers import FOLDS, hand_over
 from senders import number_of
 from simulated_kafka import PARTITIONS
 
@@ -12,6 +13,7 @@ from odl.control import is_control
 if TYPE_CHECKING:
     from world import World
 
+SEND_ROUNDS_MAX = 2_000
 SETTLE_ROUNDS_MAX = 400  # without faults, by far enough to learn everything
 
 
@@ -22,8 +24,8 @@ def settle(world: "World") -> None:
         world.deliver_late()
     world.faulty = False
     world.pass_time(60.0)
-    while world.sender.unacknowledged:
-        world.sender.again(world.sender.unacknowledged.pop())
+    _make_peace(world)
+    _send_the_rest(world)
     for partition in range(PARTITIONS):
         if not any(partition in consumer.assigned for consumer in world.consumers):
             world.consumers[partition].assign(partition)
@@ -33,10 +35,35 @@ def settle(world: "World") -> None:
         world.pass_time(0.3)
         for process in (*world.consumers, *world.replicas):
             process.turn()
+        for replica in world.replicas:
+            replica.keeper.act()
         if _is_settled(world):
             return
     troubles = [replica.actor.trouble for replica in world.replicas]
     require(False, "the world does not come to rest; troubles of the replicas: %s", troubles)
+
+
+def _send_the_rest(world: "World") -> None:
+    """Whoever has no answer sends again, and waits where the log takes nothing yet."""
+    for _ in range(SEND_ROUNDS_MAX):
+        if not world.sender.unacknowledged:
+            return
+        world.sender.again(world.sender.unacknowledged.pop())
+        if world.server.is_full:
+            world.pass_time(0.3)
+            world.make_room()
+    troubles = [replica.actor.trouble for replica in world.replicas]
+    require(False, "what is sent is never taken; troubles of the replicas: %s", troubles)
+
+
+def _make_peace(world: "World") -> None:
+    """There is memory, the log belongs to the first fold, and everybody has been seen alive."""
+    world.server.share = 0.0
+    hand_over(world, FOLDS[0])
+    for number in range(len(world.replicas)):
+        world.turn(number)
+    for replica in world.replicas:
+        replica.keeper.act()
 
 
 def _is_settled(world: "World") -> bool:

@@ -13,6 +13,7 @@ from typing import Any
 
 from accidents import Accidents
 from history import History
+from keepers import hand_over_and_back
 from operators import Operators
 from parts import Parts
 from processes import SimulatedReplica
@@ -20,7 +21,8 @@ from simulated_kafka import PARTITIONS, SimulatedKafka
 from simulated_server import Crashed, SnapshotWire, Wire
 from verdict import check, settle
 
-from odl.errors import DamagedSnapshot, Fenced, HistoryLost, LogMissing, Superseded, Unavailable
+from odl.errors import DamagedSnapshot, Fenced, HistoryLost, Superseded, Unavailable
+from odl.replicas import MemoryReplicas
 from odl.snapshotter import save_now
 
 STEPS = 150  # about 100 events: enough for every fault to meet every other within a few hundred seeds
@@ -58,6 +60,7 @@ class World:
         self.snapshots = self.parts.snapshots(self.lock)
         self.server = self.parts.server(self.snapshots, self.history, self.parts.ids_max)
         self.server.create()
+        self.heartbeats = MemoryReplicas(lambda: int(self.now * 1000))
         self.kafka = SimulatedKafka(self)
         self.sender = self.parts.sender(self)
         self.consumers = [self.parts.consumer(self, f"consumer {name}") for name in "AB"]
@@ -83,8 +86,13 @@ class World:
             self.restart,
         ]
         actions = often + [self.sender.feed_kafka] * 4 + seldom
+        actions += [self.keep] * 4
+        if self.dice.random() < 0.3:
+            actions += [self.fill_memory]
         if self.dice.random() < 0.5:
-            actions += [self.operators.act]
+            actions += [self.operators.act] * 2
+        elif self.dice.random() < 0.5:
+            actions += [self.hand_over]
         # REST straight into the log is promised only for a server that loses nothing.
         if self.is_direct:
             actions += [self.sender.send_unchecked]
@@ -255,6 +263,29 @@ class World:
         finally:
             self.lock.release(lease)
 
+    def keep(self) -> None:
+        """A replica's heartbeat and snapshotter have their second."""
+        self.pass_time(0.5)
+        self.dice.choice(self.replicas).keeper.act()
+
+    def make_room(self) -> None:
+        """Whoever can, learns what it has to and sets the limit anew."""
+        if self.dice.random() < 0.5:
+            self.server.share = 0.0
+        for number, replica in enumerate(self.replicas):
+            if not replica.is_busy:
+                self.turn(number)
+                self.replicas[number].keeper.act()
+
+    def fill_memory(self) -> None:
+        """The server's memory is nearly full, until somebody makes room."""
+        self.server.share = self.dice.choice([0.0, 0.95])
+        self.landed("memory nearly full" if self.server.share else "memory free")
+
+    def hand_over(self) -> None:
+        """The log goes to another fold and back."""
+        hand_over_and_back(self)
+
     def deliver_late(self) -> None:
         """A request arrives a second time, after others."""
         if self.late:
@@ -262,7 +293,7 @@ class World:
             self.landed("late twin", name)
             try:
                 call()
-            except (LogMissing, Fenced, Superseded, ValueError) as error:
+            except (Unavailable, Fenced, Superseded, ValueError) as error:
                 self.say("refused: %s", error)
 
     def go_away(self) -> None:
