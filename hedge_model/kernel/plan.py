@@ -124,53 +124,21 @@ class Plan(NamedTuple):
     ) -> Self:
         """The plan of a model with `fields` number fields, `ramped` of which have ramps; `categorical`: where
         categories decide."""
-        depths, units, outputs = layout.hidden_layers, padded(layout.width), padded(layout.classes)
-        heads, experts = padded(depths + 1), memory.experts
-        work = _offsets(
-            x=padded(layout.columns),
-            relu=depths * units,
-            total=depths * units,
-            unit=depths * units,
-            gradient=depths * units,
-            rms=padded(depths),
-            output=experts * outputs,
-            error=(depths + 1) * outputs,
-            mixture=MIXTURES * outputs,
-            mixed=outputs,
-            merit=heads,
-            back=units,
-            skip=units,
-            step=units,
-            scaled=units,
-            knots=LANES,
-            z=padded(fields),
-            point=padded(memory.numbers),
-            kind_point=padded(memory.kinds),
-            distance=memory.blocks * BLOCK,
-            near=padded(NEIGHBOURS),
-            near_slot=padded(NEIGHBOURS),
-            evidence=experts * outputs,
-            residual=outputs,
-            pull=padded(experts),
-        )
-        lists = _offsets(
-            _columns=padded(layout.columns),
-            layer_list=depths * units,
-            category_list=rows.active_max,
-            lengths=depths + 1,
-        )
+        depths = layout.hidden_layers
+        work = _work(layout, memory, fields)
+        lists = _lists(layout, rows)
         return cls(
             regression=int(spec.task == "regression"),
             paper=int(spec.preset == "paper"),
             window=memory.window,
-            experts=experts,
+            experts=memory.experts,
             depths=depths,
             heads=depths + 1,
             width=layout.width,
-            units=units,
+            units=padded(layout.width),
             columns=layout.columns,
             classes=layout.classes,
-            outputs=outputs,
+            outputs=padded(layout.classes),
             fields=fields,
             ramps=spec.ramps,
             ramped=ramped,
@@ -195,6 +163,49 @@ class Plan(NamedTuple):
     def array(self) -> npt.NDArray[np.int64]:
         """The plan as compiled code takes it."""
         return np.array(self, np.int64)
+
+
+def _work(layout: Layout, memory: Memory, fields: int) -> dict[str, int]:
+    """Where each array of the step's work begins, in floats."""
+    depths, units, outputs = layout.hidden_layers, padded(layout.width), padded(layout.classes)
+    experts = memory.experts
+    return _offsets(
+        x=padded(layout.columns),
+        relu=depths * units,
+        total=depths * units,
+        unit=depths * units,
+        gradient=depths * units,
+        rms=padded(depths),
+        output=experts * outputs,
+        error=(depths + 1) * outputs,
+        mixture=MIXTURES * outputs,
+        mixed=outputs,
+        merit=padded(depths + 1),
+        back=units,
+        skip=units,
+        step=units,
+        scaled=units,
+        knots=LANES,
+        z=padded(fields),
+        point=padded(memory.numbers),
+        kind_point=padded(memory.kinds),
+        distance=memory.blocks * BLOCK,
+        near=padded(NEIGHBOURS),
+        near_slot=padded(NEIGHBOURS),
+        evidence=experts * outputs,
+        residual=outputs,
+        pull=padded(experts),
+    )
+
+
+def _lists(layout: Layout, rows: RowSizes) -> dict[str, int]:
+    """Where each list of the step begins, in whole numbers."""
+    return _offsets(
+        _columns=padded(layout.columns),
+        layer_list=layout.hidden_layers * padded(layout.width),
+        category_list=rows.active_max,
+        lengths=layout.hidden_layers + 1,
+    )
 
 
 def _offsets(**lengths: int) -> dict[str, int]:

@@ -12,7 +12,7 @@ BENCHMARK = Path(log.__file__)
 RATIOS = [
     "pipelined over one by one (goal 3)",
     "append: dearest over cheapest model (goal 1.1)",
-    "append one by one over SET under a lock (goal 30)",
+    "append pipelined over SET under a lock (goal 30)",
     "bytes: SET over append one by one (goal 1000)",
     "acknowledged to visible in all 3, p99, ms (goal 5)",
     "head check over PING (goal 1.5)",
