@@ -8,12 +8,16 @@ import contextlib
 import io
 import json
 import sys
+import threading
+import urllib.request
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import grpc
 import numpy as np
 from google.protobuf import json_format
-from seldon_core import microservice_tester
+from seldon_core import api_tester, microservice_tester
 from seldon_core.metrics import SeldonMetrics
 from seldon_core.proto import prediction_pb2, prediction_pb2_grpc
 from seldon_core.seldon_client import SeldonClient
@@ -147,6 +151,55 @@ def tester(contract: str, rest: str, grpc_address: str) -> dict[str, str]:
     return done
 
 
+@contextlib.contextmanager
+def gateway(rest: str) -> Iterator[str]:
+    """What stands before a deployment on Kubernetes: takes `/seldon/NAMESPACE/DEPLOYMENT` off each path."""
+
+    class Gateway(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["content-length"]))
+            path = "/" + self.path.split("/", 4)[4]
+            kind = {"content-type": self.headers["content-type"]}
+            with urllib.request.urlopen(urllib.request.Request(f"http://{rest}{path}", body, kind)) as reply:
+                answer = reply.read()
+            self.send_response(200)
+            self.send_header("content-type", "application/json")
+            self.send_header("content-length", str(len(answer)))
+            self.end_headers()
+            self.wfile.write(answer)
+
+        def log_message(self, *_: object) -> None:
+            """Nobody reads it."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Gateway) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def deployed_tester(contract: str, rest: str, grpc_address: str) -> dict[str, str]:
+    """What `seldon-core-api-tester` prints for a front behind a gateway."""
+    done = {}
+    with gateway(rest) as behind:
+        for name, address, options in (
+            ("rest", behind, []),
+            ("grpc", grpc_address, ["--grpc"]),
+            ("batches", behind, ["-n", "3", "-b", "4"]),
+        ):
+            host, port = address.split(":")
+            sys.argv = ["seldon-core-api-tester", contract, host, port, "flights", "--prnt", *options]
+            sys.argv += ["--namespace", "default"]
+            printed = io.StringIO()
+            with contextlib.redirect_stdout(printed):
+                api_tester.main()
+            done[name] = printed.getvalue()
+    return done
+
+
 def main() -> None:
     spec = json.loads(sys.argv[1])
     names, row = spec["names"], spec["row"]
@@ -157,6 +210,9 @@ def main() -> None:
     done["lessons"] = {name: lessons(address, name, x) for name, address in fronts}
     done["client"] = {name: client(spec["rest"][name], address, name, names, row) for name, address in fronts}
     done["tester"] = {name: tester(spec["contract"], spec["rest"][name], address) for name, address in fronts}
+    done["deployed tester"] = {
+        name: deployed_tester(spec["contract"], spec["rest"][name], address) for name, address in fronts
+    }
     sys.stdout.write("\n" + json.dumps(done))
 
 

@@ -127,10 +127,12 @@ def test_seldons_client_predicts_and_teaches(answers: dict[str, Any], front: str
 
 @pytest.mark.parametrize("front", ["theirs", "ours"])
 @pytest.mark.parametrize("way", ["rest", "grpc", "batches"])
-def test_seldons_tester_is_content_with_the_contract_we_serve(
-    answers: dict[str, Any], front: str, way: str
+@pytest.mark.parametrize("tester", ["tester", "deployed tester"])
+def test_seldons_testers_are_content_with_the_contract_we_serve(
+    answers: dict[str, Any], tester: str, front: str, way: str
 ) -> None:
-    printed = answers["tester"][front][way]
+    """`seldon-core-microservice-tester`, and `seldon-core-api-tester` through a gateway."""
+    printed = answers[tester][front][way]
     assert "RECEIVED RESPONSE" in printed and "on time" in printed and "FAILURE" not in printed
 
 
