@@ -19,7 +19,6 @@ from hedge_model.spec import FIELDS_MAX, ModelSpec, Value, require_value
 
 Features: TypeAlias = Mapping[str, Value]  # field name -> value
 ROWS_CACHED_MAX = 100_000  # hashes are remembered up to here, then forgotten at once
-FIELD_INTS = 4  # column, ramp row or -1, missing indicator or -1, column of the events or -1
 
 
 def category_text(value: float | int | str | bool) -> str:

@@ -128,8 +128,8 @@ class Fold:
 
     def _grow_missing(self, values: npt.NDArray[np.float64]) -> None:
         """Indicators for the fields that are NaN in `values` (in the order of slots) and have none yet."""
-        known = self.state.field_rows
-        self.state.grow_missing([f for f, row in enumerate(known) if row[2] < 0 and np.isnan(values[f])])
+        without = self.state.fields[:, 2] < 0
+        self.state.grow_missing(np.flatnonzero(without & np.isnan(values)).tolist())
         self._bind()
 
     def _step(self, task: int, x: Features) -> int:

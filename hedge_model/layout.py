@@ -47,7 +47,7 @@ def padded(length: int) -> int:
 def aligned(length: int, zeroed: bool = True) -> Floats:
     """An array that starts at a cache line, so that no vector of lanes in it lies across two."""
     raw = (np.zeros if zeroed else np.empty)(length + LANES, np.float32)
-    skip = (-raw.ctypes.data % CACHE_LINE_BYTES) // raw.itemsize
+    skip = (-raw.__array_interface__["data"][0] % CACHE_LINE_BYTES) // raw.itemsize
     return raw[skip : skip + length]
 
 

@@ -205,7 +205,7 @@ class HedgeLearner:
         """A learner of these bytes. Raises `ValueError` for damaged ones."""
         state, header = unpack(data, REVISION)
         encoder = Encoder(state.spec)
-        encoder.restore(header["numbers"], header["categories"])
+        encoder.restore(header.numbers, header.categories)
         learner = cls.__new__(cls)
         learner.spec = state.spec
         learner._bind(Fold(state, encoder))

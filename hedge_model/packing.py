@@ -1,6 +1,8 @@
 """A learner's state as bytes: magic, checksums, a JSON header, then the arrays as they stand in memory.
 
-Little-endian. Of the category table only learned rows are stored; the others follow from the seed.
+Little-endian. The header describes the arrays; what changes with every event stands behind it, so that
+snapshots of one model have the header in common and it is written and read once. Of the category table only
+learned rows are stored; the others follow from the seed.
 """
 
 import hashlib
@@ -8,80 +10,125 @@ import json
 import struct
 from collections.abc import Iterable
 from functools import lru_cache
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-from hedge_model.kernel.checksum import checksum, copied
+from hedge_model.kernel.checksum import Arrays, checksum, checksum_of_arrays, fill_from
 from hedge_model.spec import ModelSpec
-from hedge_model.state import State
+from hedge_model.state import FIELD_INTS, State
 
 MAGIC = b"ODLHEDGE"
-FORMAT = 1
+FORMAT = 2
+HEADERS_KEPT = 8  # of models that a process works with; one can take megabytes
 _json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _PREFIX = struct.Struct("<8sQQQ")  # magic, checksums of header and of arrays, length of the header
+_COUNTERS = struct.Struct("<QQQ")  # version, updates that were not finite, learned rows
+
+
+class Header(NamedTuple):
+    """What snapshots of one model have in common."""
+
+    spec: ModelSpec
+    classes: tuple[str, ...]
+    numbers: tuple[str, ...]  # number fields, in the order of their slots
+    fields: bytes  # where their columns stand, see `State`
+    columns: int  # dense inputs
+    categories: tuple[str, ...]  # category fields
 
 
 def pack(state: State, kernel_revision: int, categories: Iterable[str], numbers: Iterable[str]) -> bytes:
     """The whole state."""
+    names = tuple(state.classes), tuple(numbers), tuple(categories)
+    text, of_text = _header(kernel_revision, state.spec, *names, state.fields.tobytes(), state.layout.columns)
     learned = state.learned_rows()
-    header = {
-        "format": FORMAT,
-        "kernel": kernel_revision,
-        "spec": state.spec.canonical,
-        "version": state.version,
-        "updates_not_finite": state.updates_not_finite,
-        "classes": state.classes,
-        "numbers": list(numbers),
-        "field_rows": state.field_rows,
-        "columns": state.layout.columns,
-        "categories": list(categories),
-        "learned_rows": int(learned.size),
-    }
-    text = _json(header).encode("utf-8", "surrogatepass")
-    text += b" " * (-(len(text) + _PREFIX.size) % 8)
-    arrays: list[npt.NDArray[Any]] = [state.weights, state.memory, state.moments]
+    counters = np.array([state.version, state.updates_not_finite, learned.size], np.uint64)
+    arrays: Arrays = (counters, state.weights, state.memory, state.moments)
     if learned.size:
-        arrays += [learned, state.table[learned] if state.layout.hidden_layers else state.table[:0]]
-        arrays.append(state.table0[learned])
-    prefix = _PREFIX.pack(MAGIC, checksum(text), _together([checksum(array) for array in arrays]), len(text))
+        table = state.table[learned] if state.layout.hidden_layers else state.table[:0]
+        arrays += (learned, table, state.table0[learned])
+    prefix = _PREFIX.pack(MAGIC, of_text, checksum_of_arrays(arrays), len(text))
     return b"".join([prefix, text, *(array.data for array in arrays)])
 
 
-def unpack(data: bytes, kernel_revision: int) -> tuple[State, dict[str, Any]]:
+def unpack(data: bytes, kernel_revision: int) -> tuple[State, Header]:
     """State and header of `pack`. Raises `ValueError` for damaged or foreign bytes."""
     if len(data) < _PREFIX.size or data[: len(MAGIC)] != MAGIC:
         raise ValueError(f"expected the bytes of a learner, received {len(data)} bytes of something else")
-    _, of_header, of_arrays, length = _PREFIX.unpack_from(data)
+    _, of_text, of_arrays, length = _PREFIX.unpack_from(data)
     at = _PREFIX.size + length
     text = data[_PREFIX.size : at]
-    if len(text) != length or checksum(text) != of_header:
-        raise ValueError(f"damaged learner: the header in its {len(data)} bytes does not have its checksum")
+    if len(text) != length:
+        raise ValueError(f"damaged learner: {len(data)} bytes end before their header of {length} does")
+    header = _parsed(text, of_text, kernel_revision)
+    state = State(
+        header.spec,
+        np.frombuffer(header.fields, np.int64).reshape(-1, FIELD_INTS).copy(),
+        header.columns,
+        header.classes,
+        len(header.categories),
+        zeroed=False,
+    )
+    counters = np.zeros(3, np.uint64)
+    arrays: Arrays = (counters, state.weights, state.memory, state.moments)
+    if len(data) >= at + _COUNTERS.size:
+        arrays += _empty_rows(state, _COUNTERS.unpack_from(data, at)[2], len(data))
+    expected = at + sum(array.nbytes for array in arrays)
+    if expected != len(data):
+        raise ValueError(f"damaged learner: expected {expected} bytes, received {len(data)}")
+    if fill_from(data, at, arrays) != of_arrays:
+        raise ValueError(f"damaged learner: the arrays in its {len(data)} bytes do not have their checksum")
+    state.version, state.updates_not_finite, _ = counters.tolist()
+    if len(arrays) > 4:
+        state.restore_rows(*arrays[4:])
+    return state, header
+
+
+@lru_cache(maxsize=HEADERS_KEPT)
+def _header(
+    kernel_revision: int,
+    spec: ModelSpec,
+    classes: tuple[str, ...],
+    numbers: tuple[str, ...],
+    categories: tuple[str, ...],
+    fields: bytes,
+    columns: int,
+) -> tuple[bytes, int]:
+    """The header as text, and its checksum."""
+    header = {
+        "format": FORMAT,
+        "kernel": kernel_revision,
+        "spec": spec.canonical,
+        "classes": classes,
+        "numbers": numbers,
+        "fields": np.frombuffer(fields, np.int64).tolist(),
+        "columns": columns,
+        "categories": categories,
+    }
+    text = _json(header).encode("utf-8", "surrogatepass")
+    text += b" " * (-(len(text) + _PREFIX.size) % 8)
+    return text, checksum(text)
+
+
+@lru_cache(maxsize=HEADERS_KEPT)
+def _parsed(text: bytes, of_text: int, kernel_revision: int) -> Header:
+    """The header of a text with this checksum."""
+    if checksum(text) != of_text:
+        raise ValueError(f"damaged learner: the header of {len(text)} bytes does not have its checksum")
     header = json.loads(text.decode("utf-8", "surrogatepass"))
     if header["format"] != FORMAT or header["kernel"] != kernel_revision:
         raise ValueError(
             f"expected a learner of format {FORMAT} and kernel {kernel_revision}, received format "
             f"{header['format']} and kernel {header['kernel']}: it was written by another version of odl"
         )
-    spec = _spec_of(header["spec"])
-    categories = len(header["categories"])
-    state = State(spec, header["field_rows"], header["columns"], header["classes"], categories, zeroed=False)
-    state.version, state.updates_not_finite = header["version"], header["updates_not_finite"]
-    arrays: list[npt.NDArray[Any]] = [state.weights, state.memory, state.moments]
-    arrays += _empty_rows(state, header["learned_rows"])
-    expected = at + sum(array.nbytes for array in arrays)
-    if expected != len(data):
-        raise ValueError(f"damaged learner: expected {expected} bytes, received {len(data)}")
-    checksums = []
-    for array in arrays:
-        checksums.append(copied(data, at, array))
-        at += array.nbytes
-    if _together(checksums) != of_arrays:
-        raise ValueError(f"damaged learner: the arrays in its {len(data)} bytes do not have their checksum")
-    if len(arrays) > 3:
-        state.restore_rows(*arrays[3:])
-    return state, header
+    return Header(
+        _spec_of(header["spec"]),
+        tuple(header["classes"]),
+        tuple(header["numbers"]),
+        np.array(header["fields"], np.int64).tobytes(),
+        header["columns"],
+        tuple(header["categories"]),
+    )
 
 
 @lru_cache(maxsize=64)
@@ -95,17 +142,13 @@ def digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def _together(checksums: list[int]) -> int:
-    return checksum(np.array(checksums, np.uint64))
-
-
-def _empty_rows(state: State, count: int) -> list[npt.NDArray[Any]]:
+def _empty_rows(state: State, count: int, limit: int) -> Arrays:
     """Room for the learned rows of the category table: their numbers, first-layer rows, depth-0 rows."""
-    if not count:
-        return []
+    if not 0 < count <= limit:
+        return ()
     rows = count if state.layout.hidden_layers else 0
-    return [
+    return (
         np.empty(count, np.int64),
         np.empty((rows, state.table.shape[1]), np.float32),
         np.empty((count, state.table0.shape[1]), np.float32),
-    ]
+    )

@@ -62,7 +62,7 @@ def export(learner: "HedgeLearner", file: File) -> None:
         "classes": list(learner.classes),
         "numbers": list(encoder.slots),
         "categories": list(encoder.categories),
-        "field_rows": state.field_rows,
+        "field_rows": state.fields[:, :3].tolist(),
         "table_key": int(state.table_key),
         "table_limit": float(state.table_limit),
     }

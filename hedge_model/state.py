@@ -35,6 +35,7 @@ from hedge_model.layout import LANES, MIXTURES, Floats, Layout, Memory, aligned,
 from hedge_model.spec import CROSSES_MAX, FIELDS_MAX, ModelSpec
 
 RAMP_INPUTS_MAX = 1_200  # no ramps where they would be more than this: many fields need them least
+FIELD_INTS = 4  # of a number field, for the kernel
 NO_ROWS: npt.NDArray[np.int64] = np.zeros(0, np.int64)
 LEARNED = 2  # in `touched`: the row differs from its initial weights
 CATEGORY_INPUTS = 16  # categories of an event, as far as initial weights go, where fields are not declared
@@ -63,7 +64,7 @@ class State:
     def __init__(
         self,
         spec: ModelSpec,
-        field_rows: list[list[int]],
+        fields: npt.NDArray[np.int64],
         columns: int,
         classes: Sequence[str],
         categories: int,
@@ -76,15 +77,15 @@ class State:
         self.updates_not_finite = 0
         self.classes = list(classes)
         self.categories = categories  # category fields
-        self.field_rows = field_rows  # per number field: column, ramp row or -1, missing indicator or -1
-        self.ramped = sum(row[1] >= 0 for row in field_rows)  # fields that have ramps
+        # Per number field: column, ramp row or -1, missing indicator or -1, slot of the event.
+        self.fields = fields
+        self.ramped = np.count_nonzero(fields[:, 1] >= 0)  # fields that have ramps
         outputs = 1 if spec.task == "regression" else len(self.classes)
         self.layout = _layout(spec.hidden_layers, spec.width, columns, outputs)
         self.weights = self.layout.allocate(zeroed)
-        self.views = self.layout.views(self.weights)
         self.memory_layout = self._memory_layout()
         self.memory = self.memory_layout.allocate(zeroed)
-        self.moments = np.zeros(HEAD_NUMBERS + len(field_rows) * FIELD_NUMBERS + self.ramped * RAMP_NUMBERS)
+        self.moments = np.zeros(HEAD_NUMBERS + len(fields) * FIELD_NUMBERS + self.ramped * RAMP_NUMBERS)
         sizes = self.row_sizes
         self.table: Floats = np.zeros((0, sizes.stride), np.float32)
         self.table0: Floats = np.zeros((0, sizes.stride0), np.float32)
@@ -94,10 +95,15 @@ class State:
     @classmethod
     def of(cls, spec: ModelSpec) -> Self:
         """Version 0: initial weights, nothing known of the stream."""
-        state = cls(spec, [], 0, spec.classes, 0)
+        state = cls(spec, np.zeros((0, FIELD_INTS), np.int64), 0, spec.classes, 0)
         state.moments[DECAYED] = 1.0
         state._initialise()
         return state
+
+    @property
+    def views(self) -> dict[str, Floats]:
+        """Name -> array over the weights' own memory."""
+        return self.layout.views(self.weights)
 
     # ------------------------------------------------------------------ categories
 
@@ -128,7 +134,7 @@ class State:
     def categorical(self) -> bool:
         """Whether events have as many categories (combinations count) as numbers, or more."""
         rows = self.categories + len(self.spec.crosses) if self.categories else 0
-        return self.spec.preset == "default" and rows >= max(len(self.field_rows), 1)
+        return self.spec.preset == "default" and rows >= max(len(self.fields), 1)
 
     def open_table(self) -> None:
         """Make room for category rows; memory is used by touched rows only."""
@@ -154,14 +160,15 @@ class State:
     def grow_fields(self, count: int) -> None:
         """Columns for `count` more number fields."""
         ramps = self.spec.ramps
-        if ramps * (len(self.field_rows) + count) > RAMP_INPUTS_MAX:
+        if ramps * (len(self.fields) + count) > RAMP_INPUTS_MAX:
             ramps = 0
-        columns, ramped = self.layout.columns, self.ramped
-        for _ in range(count):
-            self.field_rows.append([columns, ramped if ramps else -1, -1])
+        columns, ramped, rows = self.layout.columns, self.ramped, []
+        for slot in range(len(self.fields), len(self.fields) + count):
+            rows.append((columns, ramped if ramps else -1, -1, slot))
             columns += 1 + ramps
             ramped += 1 if ramps else 0
-        self._grow_moments(len(self.field_rows), ramped)
+        self.fields = np.concatenate([self.fields, np.array(rows, np.int64)])
+        self._grow_moments(len(self.fields), ramped)
         self._grow_memory()
         self._resize(columns, self.layout.classes)
         self._replan()
@@ -171,7 +178,7 @@ class State:
         this is the same as one made after."""
         columns = self.layout.columns
         for field in fields:
-            self.field_rows[field][2] = columns
+            self.fields[field, 2] = columns
             columns += 1
         first = self.layout.columns
         self._resize(columns, self.layout.classes)
@@ -215,12 +222,12 @@ class State:
         spec = self.spec
         return _memory(
             spec.window,
-            min(len(self.field_rows), POINT_NUMBERS_MAX),
+            min(len(self.fields), POINT_NUMBERS_MAX),
             min(self.categories, KINDS_MAX),
             spec.task == "regression",
             1 if spec.task == "regression" else len(self.classes),
             spec.hidden_layers + 1 + (BESIDE_DEPTHS if spec.window else 0),
-            len(self.field_rows),
+            len(self.fields),
         )
 
     def _grow_moments(self, fields: int, ramped: int) -> None:
@@ -237,7 +244,6 @@ class State:
         old_layout, old_views = self.layout, self.views
         self.layout = _layout(self.spec.hidden_layers, self.spec.width, columns, classes)
         self.weights = self.layout.enlarged(old_views)
-        self.views = self.layout.views(self.weights)
         self._initialise_inputs(old_layout.columns)
 
     def _initialise(self) -> None:
@@ -278,12 +284,10 @@ class State:
 
     def _replan(self) -> None:
         """Plan and working memory for the sizes as they are."""
-        fields, ramped = len(self.field_rows), self.ramped
+        fields, ramped = len(self.fields), self.ramped
         self.plan, self.plan_array = _plan(
             self.spec, self.layout, self.memory_layout, fields, ramped, self.row_sizes, self.categorical
         )
-        field_rows = [(*row, field) for field, row in enumerate(self.field_rows)]
-        self.fields = np.array(field_rows or [(-1, -1, -1, -1)], np.int64)
         self.work = aligned(self.plan.work_size + LANES)
         if self.spec.ramps:
             knots = RAMPS_FROM + np.arange(self.spec.ramps) * (RAMPS_TO - RAMPS_FROM) / self.spec.ramps

@@ -29,7 +29,8 @@ def warm() -> None:
         rows.learn_many(values, labels)
         rows.prequential_many(values, labels)
         rows.predict_proba_many(values)
-        HedgeLearner.from_bytes(learner.to_bytes()).digest()
+        for made in (learner, rows):  # with category rows, and without
+            HedgeLearner.from_bytes(made.to_bytes()).digest()
 
 
 if __name__ == "__main__":
