@@ -32,6 +32,9 @@ from odl.remembered import PredictionStore, Remembered
 
 logger = logging.getLogger(__name__)
 
+TURN_S_MAX = 0.1  # of learning in one turn, about: others wait for its end, though not for an answer by it
+TURN_FIRST = 1024  # entries of the first turn, until it is known how quickly this learner learns
+TURN_GROWTH_MAX = 8  # from one turn to the next
 SPEND_S_MAX = 0.002  # for predictions between two turns: whoever asks for them has others to serve
 
 Asked: TypeAlias = tuple[list[Features], int]  # rows, and the version that their sender must see
@@ -45,7 +48,7 @@ class ReplicaSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     policy: Literal["refuse", "stale"] = "refuse"  # what to do when the newest version is out of reach
     stale_for_s: Positive = 60.0  # `stale` answers at most this long after the head was last reached
     deadline_s: Positive = 2.0  # a prediction waits this long for its version; clients give up later
-    learn_per_turn_max: Count = 1024  # about 25 ms of learning at 25 µs, so that nobody waits long for a turn
+    learn_per_turn_max: Count = 8192  # fewer where that many take longer than `TURN_S_MAX`
     idle_poll_ms: Positive = 20.0  # an idle replica keeps up all the same; 50 reads/s cost it 0.5 % of a core
     wait_poll_ms: Positive = 2.0  # while a caller waits for a version that is not in the log yet
     retry_every_s: Positive = 0.25  # without requests, how often a log that was out of reach is tried again
@@ -77,6 +80,7 @@ class Actor:
         self._fresh_at = -math.inf  # when the read began that last found the fold at the head
         self._beside_at = -math.inf  # the same, by somebody beside the thread
         self._retry_at = -math.inf  # history that cannot be rebuilt is not tried again before that
+        self._turn_size = min(TURN_FIRST, settings.learn_per_turn_max)
         self._digest = ("", "")  # a chain, and the digest of the learner there
         self.has_joined = False  # was at the head since it began to fold: those who still catch up have not
         self._turning = threading.Lock()  # who holds it may use the follower
@@ -174,8 +178,9 @@ class Actor:
         began = self._clock()
         if began < self._retry_at:
             return
+        before = self.follower.fold.version
         try:
-            self._head = head = self.follower.step(self.settings.learn_per_turn_max)
+            self._head = head = self.follower.step(self._turn_size)
         except (Unavailable, HistoryLost) as error:
             if self.trouble is None:
                 logger.warning("cannot follow the log: %s", error)
@@ -186,6 +191,7 @@ class Actor:
                 self._fresh_at = -math.inf  # may be a lost branch, or another's: not even stale answers
             return
         self.trouble = None
+        self._pace(self.follower.fold.version - before, self._clock() - began)
         if head is None:
             self._fresh_at = -math.inf
             self.has_joined = False
@@ -196,6 +202,12 @@ class Actor:
         if head is not None and self.follower.fold.version >= head.version:
             self._fresh_at = began
             self.has_joined = True
+
+    def _pace(self, learned: int, seconds: float) -> None:
+        """Make turns as long as they may be: between two of them nothing is learned."""
+        if learned >= self._turn_size:
+            size = round(learned * TURN_S_MAX / max(seconds, TURN_S_MAX / TURN_GROWTH_MAX))
+            self._turn_size = min(max(size, 1), self.settings.learn_per_turn_max)
 
     def _is_lost(self, seen: Head, head: Head) -> bool:
         """Whether the log that ends with `head` has left the branch on which `seen` was its end: it is

@@ -10,20 +10,19 @@ import numpy as np
 
 from hedge_model import HedgeLearner, ModelSpec
 from log_parts.scene import CLASSES, PAPER, appends, events, median, new_log, seconds, server, spec_of, warm
+from odl.actor import Actor, ReplicaSettings
 from odl.event import Event
 from odl.follower import Follower
 from odl.redis_log import RedisLog
-from odl.replica import ReplicaSettings
 
 ROUNDS = 9
-STEP = ReplicaSettings().learn_per_turn_max  # entries a turn
 MODELS = {"default 5x100": spec_of(), "paper's 20x100": spec_of(**PAPER)}
 
 
 def measure(size: float) -> dict[str, float]:
     """Three things in turns over the same events: the compiled loop over arrays, the learner handed one dict
-    after the other, and a cold follower that reads, checks, decodes, learns and scores them from Redis."""
-    count = max(int(6_000 * size), 600)
+    after the other, and a cold replica that reads, checks, decodes, learns and scores them from Redis."""
+    count = max(int(20_000 * size), 600)
     stream = events(count)
     figures: dict[str, float] = {}
     with server() as (_, client):
@@ -50,8 +49,9 @@ def _of_model(name: str, spec: ModelSpec, log: RedisLog, stream: list[Event]) ->
 
     def catch_up() -> None:
         follower = Follower(lambda: HedgeLearner(spec), HedgeLearner.from_bytes, log, None)
-        while follower.fold.version < len(stream):
-            follower.step(STEP)
+        actor = Actor(follower, ReplicaSettings(), time.monotonic)
+        while not actor.has_joined:
+            actor.turn([])
 
     wall: dict[str, list[float]] = {"kernel": [], "one by one": [], "catch-up": []}
     processor: dict[str, list[float]] = {"kernel": [], "one by one": [], "catch-up": []}
