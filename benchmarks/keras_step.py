@@ -26,7 +26,7 @@ from hedge_model import HedgeLearner, ModelSpec
 
 FEATURES, WIDTH = 28, 100
 CLASSES = ("0", "1")
-EVENTS = 300  # of one run
+EVENTS = 1000  # of one run, so that what a run costs besides is little for all
 REPEATS = 12  # runs of each contender, taken in turns; the best counts
 GOALS = {20: 20.0, 5: 35.0}  # hidden layers -> how many times faster
 NAMES = {True: "XLA", False: "graph"}
