@@ -3,6 +3,7 @@
 import argparse
 import getpass
 import json
+import os
 import socket
 import sys
 import tomllib
@@ -50,9 +51,18 @@ class Opened:
             self.snapshots,
             self.lock,
             spec=self.spec.to_dict(),
-            by=f"{getpass.getuser()}@{socket.gethostname()}",
+            by=operator(),
             on_page=on_page,
         )
+
+
+def operator() -> str:
+    """Who gives a command, and where; in a container the user may have a number only."""
+    try:
+        name = getpass.getuser()
+    except KeyError:
+        name = str(os.getuid())
+    return f"{name}@{socket.gethostname()}"
 
 
 def add_model_options(parser: argparse.ArgumentParser) -> None:

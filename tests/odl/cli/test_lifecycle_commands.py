@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import redis
 from hedge_model import HedgeLearner, ModelSpec
 from hedge_model.portable import PortableModel
 from odl.cli import main
+from odl.cli.opened import operator
 from odl.event import Event, encode
 from odl.log import Append
 from odl.redis_log import RedisLog
@@ -193,3 +195,15 @@ def test_a_log_that_does_not_exist_is_one_line(odl: Odl, monkeypatch: pytest.Mon
         ["export", "x.npz"],
     ):
         assert "holds no log" in odl.refused(*command)
+
+
+def test_who_gave_a_command_in_a_container_without_user_names_is_a_number(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def nobody(uid: int) -> None:
+        raise KeyError(f"getpwuid(): uid not found: {uid}")
+
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("pwd.getpwuid", nobody)
+    assert operator().startswith(f"{os.getuid()}@")
