@@ -8,19 +8,16 @@ A real Valkey (append-only file, fsync every second), events of 28 numbers, the 
 turns within one run; medians of `--turns`. `python benchmarks/history.py [--json FILE] [--events N]`
 """
 
-import argparse
 import csv
-import json
 import statistics
 import tempfile
-import time
+from argparse import ArgumentParser
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.console import Console
-from rich.table import Table
+from figures import seconds, show
 
 from hedge_model import HedgeLearner, ModelSpec
 from odl.archive import Archive, archive
@@ -40,13 +37,6 @@ from streaming.row_events import Columns
 FEATURES = 28
 PAGE = 1_000
 MILLION = 1_000_000
-
-
-def seconds(call: Callable[[], Any]) -> float:
-    """How long a call takes."""
-    started = time.perf_counter()
-    call()
-    return time.perf_counter() - started
 
 
 def measure(events: int, turns: int) -> dict[str, float]:
@@ -125,20 +115,13 @@ def backfill(log: RedisLog, spec: ModelSpec, path: Path, events: int) -> None:
 
 def main() -> None:
     """Print every figure; write them as JSON if asked to."""
-    parser = argparse.ArgumentParser(description="What do a log's history and its future cost?")
-    parser.add_argument("--json", help="file to write the figures to")
+    parser = ArgumentParser(description="What do a log's history and its future cost?")
+    parser.add_argument("--json", type=Path, help="file to write the figures to")
     parser.add_argument("--events", type=int, default=50_000, help="in the log (50,000)")
     parser.add_argument("--turns", type=int, default=3, help="of which medians are taken (3)")
     arguments = parser.parse_args()
-    figures = measure(arguments.events, arguments.turns)
-    table = Table("figure", "", title=f"History, {arguments.events:,} events")
-    for name, value in figures.items():
-        table.add_row(name, f"{value:,.2f}")
-    Console(width=100).print(table)
-    if arguments.json:
-        path = Path(arguments.json)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(figures, indent=2))
+    title = f"History, {arguments.events:,} events"
+    show(title, [measure(arguments.events, arguments.turns)], arguments.json)
 
 
 if __name__ == "__main__":

@@ -8,18 +8,12 @@ A real Valkey (append-only file, fsync every second). What is compared is measur
 medians. Events have 8 numbers, 250 canonical bytes. `python benchmarks/join.py [--json FILE] [--size 0.1]`
 """
 
-import argparse
-import json
 import statistics
-import time
-from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 
 import redis
+from figures import arguments_of, seconds, show
 from log_parts.scene import events, new_log, server
-from rich.console import Console
-from rich.table import Table
 
 from odl.event import Event, encode
 from odl.log import Append
@@ -56,8 +50,8 @@ def throughput(client: redis.Redis, count: int) -> dict[str, float]:
     part = count // ROUNDS
     for at in range(0, part * ROUNDS, part):
         rows = made[at : at + part]
-        whole_s.append(_seconds(partial(_append_whole, log, rows)))
-        joined_s.append(_seconds(partial(_append_joined, joined_log, join, rows)))
+        whole_s.append(seconds(partial(_append_whole, log, rows)))
+        joined_s.append(seconds(partial(_append_joined, joined_log, join, rows)))
     assert joined_log.head().version == part * ROUNDS
     whole, joined = part / statistics.median(whole_s), part / statistics.median(joined_s)
     return {"labels/s joined and appended": joined, "the same over whole events": joined / whole}
@@ -105,35 +99,17 @@ def head_check(client: redis.Redis, count: int) -> dict[str, float]:
     row = Remembered(events(1)[0].x, SERVED, 1, 1)
     alone, along = [], []
     for number in range(count):
-        alone.append(_seconds(lambda: log.read(0, 1)))
+        alone.append(seconds(lambda: log.read(0, 1)))
         store.put(f"p-{number}", row)
-        along.append(_seconds(lambda: taking.read(0, 1)))
+        along.append(seconds(lambda: taking.read(0, 1)))
     base, taken = statistics.median(alone), statistics.median(along)
     return {"head check, us": base * 1e6, "the same with a row to remember, over it": taken / base}
 
 
-def _seconds(call: Callable[[], object]) -> float:
-    began = time.perf_counter()
-    call()
-    return time.perf_counter() - began
-
-
 def main() -> None:
     """Print every figure; write them as JSON if asked to."""
-    parser = argparse.ArgumentParser(description="What do remembered predictions and late labels cost?")
-    parser.add_argument("--json", help="file to write the figures to")
-    parser.add_argument("--size", type=float, default=1.0, help="share of the usual work (1.0)")
-    arguments = parser.parse_args()
-    figures = measure(arguments.size)
-    table = Table("figure", "", title="Late labels")
-    table.columns[1].justify = "right"
-    for name, value in figures.items():
-        table.add_row(name, f"{value:,.2f}")
-    Console(width=110).print(table)
-    if arguments.json:
-        file = Path(arguments.json)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps(figures, indent=2))
+    arguments = arguments_of("What do remembered predictions and late labels cost?").parse_args()
+    show("Late labels", [measure(arguments.size)], arguments.json)
 
 
 if __name__ == "__main__":

@@ -9,20 +9,19 @@ is steadier than the difference of two whole requests, which is printed too.
 `python benchmarks/metrics.py [--json FILE] [--size 0.1]`
 """
 
-import argparse
 import asyncio
 import contextlib
 import json
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
+from figures import arguments_of, seconds, show, verdict
 
 from hedge_model import HedgeLearner, ModelSpec
 from odl.embedded_redis import EmbeddedRedis
@@ -137,7 +136,7 @@ def _added(app: App, metrics: PlaneMetrics, count: int) -> float:
         metrics.count_predictions(rows, answer, 0.0007)
 
     # The mean: what is put aside is counted at once every few hundred times.
-    return min(_seconds(lambda: [add() for _ in range(count)]) for _ in range(5)) / count
+    return min(seconds(lambda: [add() for _ in range(count)]) for _ in range(5)) / count
 
 
 def _looks(app: App, metrics: PlaneMetrics) -> dict[str, float]:
@@ -149,35 +148,16 @@ def _looks(app: App, metrics: PlaneMetrics) -> dict[str, float]:
     metrics.add(monitor)
     status: dict[str, Any] = app._service.describe(replica.status(digest=False))
     return {
-        "a look each second, ms": 1e3
-        * median(_seconds(lambda: monitor.look(around=False)) for _ in range(9)),
-        "a look around each 5 s, ms": 1e3 * median(_seconds(monitor.look) for _ in range(9)),
-        "a scrape, ms": 1e3 * median(_seconds(lambda: metrics.exposition(status)) for _ in range(9)),
+        "a look each second, ms": 1e3 * median(seconds(lambda: monitor.look(around=False)) for _ in range(9)),
+        "a look around each 5 s, ms": 1e3 * median(seconds(monitor.look) for _ in range(9)),
+        "a scrape, ms": 1e3 * median(seconds(lambda: metrics.exposition(status)) for _ in range(9)),
     }
-
-
-def _seconds(call: Callable[[], object]) -> float:
-    began = time.perf_counter()
-    call()
-    return time.perf_counter() - began
 
 
 def main() -> None:
     """Print every figure; write them as JSON if asked to."""
-    parser = argparse.ArgumentParser(description="What do metrics cost a prediction?")
-    parser.add_argument("--json", help="file to write the figures to")
-    parser.add_argument("--size", type=float, default=1.0, help="share of the usual work (1.0)")
-    arguments = parser.parse_args()
-    figures = measure(arguments.size)
-    table = Table("figure", "", "goal", title="Metrics")
-    table.columns[1].justify = "right"
-    for name, value in figures.items():
-        table.add_row(name, f"{value:,.3f}", ("met" if value <= 0.03 else "missed") if name == GOAL else "")
-    Console(width=110).print(table)
-    if arguments.json:
-        file = Path(arguments.json)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps(figures, indent=2))
+    arguments = arguments_of("What do metrics cost a prediction?").parse_args()
+    show("Metrics", [measure(arguments.size)], arguments.json, partial(verdict, at_most=True))
 
 
 if __name__ == "__main__":

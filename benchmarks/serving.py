@@ -11,57 +11,26 @@ one run; medians. Processor time of the serving process is told beside the clock
 use the machine. `python benchmarks/serving.py [--json FILE] [--size 0.1] [--only against ...]`
 """
 
-import argparse
-import json
 import os
-import re
-from pathlib import Path
 
-from rich.console import Console
-from rich.table import Table
+from figures import arguments_of, show, verdict
 from serving_parts import against, floors, memory, profile, scale
 from serving_parts.load import PROGRAM
 
 PARTS = {part.__name__.rpartition(".")[2]: part.measure for part in (against, memory, scale, floors, profile)}
 AT_LEAST = ("req/s", "two replicas")  # goals that are lower bounds
-_GOAL = re.compile(r"\(goal ([0-9.]+)\)$")
 
 
-def verdict(name: str, value: float) -> str:
-    """Whether a figure with a goal in its name meets it; empty without a goal.
-
-    >>> verdict("p50 (goal 0.6)", 0.5), verdict("64 connections, req/s (goal 5)", 4.0), verdict("x", 1)
-    ('met', 'missed', '')
-    """
-    found = _GOAL.search(name)
-    if found is None:
-        return ""
-    goal, is_floor = float(found[1]), any(word in name for word in AT_LEAST)
-    return "met" if (value >= goal if is_floor else value <= goal) else "missed"
+def judge(name: str, value: float) -> str:
+    """Whether a figure with a goal in its name meets it."""
+    return verdict(name, value, at_most=not any(word in name for word in AT_LEAST))
 
 
 def main() -> None:
     """Print every figure; write them as JSON if asked to."""
-    parser = argparse.ArgumentParser(description="How fast is the server, and against what?")
-    parser.add_argument("--json", help="file to write the figures to")
-    parser.add_argument("--size", type=float, default=1.0, help="share of the usual work (1.0)")
-    parser.add_argument("--only", nargs="+", choices=tuple(PARTS), default=tuple(PARTS), help="some parts")
-    arguments = parser.parse_args()
-    console = Console(width=110)
-    figures: dict[str, float] = {}
-    table = Table("figure", "", "goal", title=f"The server; load by {PROGRAM}, {os.cpu_count()} cores")
-    table.columns[1].justify = "right"
-    for part in arguments.only:
-        measured = PARTS[part](arguments.size)
-        for name, value in measured.items():
-            table.add_row(name, f"{value:,.3f}" if value < 10 else f"{value:,.0f}", verdict(name, value))
-        table.add_section()
-        figures |= measured
-    console.print(table)
-    if arguments.json:
-        file = Path(arguments.json)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps(figures, indent=2))
+    arguments = arguments_of("How fast is the server, and against what?", PARTS).parse_args()
+    title = f"The server; load by {PROGRAM}, {os.cpu_count()} cores"
+    show(title, (PARTS[part](arguments.size) for part in arguments.only), arguments.json, judge)
 
 
 if __name__ == "__main__":

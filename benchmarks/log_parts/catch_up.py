@@ -7,9 +7,10 @@ better measure: processor time of both.
 import time
 
 import numpy as np
+from figures import seconds
 
 from hedge_model import HedgeLearner, ModelSpec
-from log_parts.scene import CLASSES, PAPER, appends, events, median, new_log, seconds, server, spec_of, warm
+from log_parts.scene import CLASSES, PAPER, appends, events, median, new_log, server, spec_of, warm
 from odl.actor import Actor, ReplicaSettings
 from odl.event import Event
 from odl.follower import Follower

@@ -3,8 +3,10 @@
 import threading
 from typing import Any
 
+from figures import seconds
+
 from hedge_model import HedgeLearner
-from log_parts.scene import PATIENT, appends, events, median, new_log, seconds, server, spec_of, warm
+from log_parts.scene import PATIENT, appends, events, median, new_log, server, spec_of, warm
 from odl.log import Slice
 from odl.redis_log import RedisLog
 from odl.replica import Replica

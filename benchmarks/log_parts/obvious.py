@@ -8,8 +8,9 @@ from collections.abc import Callable
 from typing import Any
 
 import redis
+from figures import seconds
 
-from log_parts.scene import PAPER, appends, events, median, new_log, seconds, server, spec_of, warm
+from log_parts.scene import PAPER, appends, events, median, new_log, server, spec_of, warm
 from odl.redis_lines import Lines
 
 ROUNDS = 7

@@ -2,8 +2,7 @@
 
 import random
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from typing import Any
 
@@ -70,13 +69,6 @@ def warm(spec: ModelSpec) -> HedgeLearner:
     learner.prequential_batch(learner.prepare(examples))
     learner.predict_one(examples[0][0])
     return learner
-
-
-def seconds(work: Callable[[], Any], clock: Callable[[], float] = time.perf_counter) -> float:
-    """How long one call takes."""
-    start = clock()
-    work()
-    return clock() - start
 
 
 def percentile(values: list[float], share: float) -> float:

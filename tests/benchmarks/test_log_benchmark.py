@@ -48,4 +48,4 @@ def test_a_tiny_run_measures_everything(tmp_path: Path) -> None:
     ],
 )
 def test_a_goal_is_met_or_missed(name: str, value: float, expected: str) -> None:
-    assert log.verdict(name, value) == expected
+    assert log.judge(name, value) == expected

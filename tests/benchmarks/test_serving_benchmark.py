@@ -73,4 +73,4 @@ def test_a_server_that_refuses_is_not_measured(tmp_path: Path) -> None:
     ],
 )
 def test_a_goal_is_met_or_missed(name: str, value: float, expected: str) -> None:
-    assert serving.verdict(name, value) == expected
+    assert serving.judge(name, value) == expected
