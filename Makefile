@@ -7,7 +7,7 @@ SERVER_EXTRAS := --extra grpc --extra schemas --extra store --extra traces
 TRAINER_EXTRAS := --extra keras --extra lake --extra schemas --extra drift
 
 .DEFAULT_GOAL := help
-.PHONY: apiserver cluster images images-test help install demo test lint format simulate bench lock audit sbom clean soak kafka kafka-install moa-install
+.PHONY: apiserver cluster compose-parser images images-test help install demo test lint format simulate bench lock audit sbom clean soak kafka kafka-install moa-install
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -103,6 +103,10 @@ apiserver: ## build a Kubernetes API server and kubectl from source into .odl/ap
 			-o ../../../.odl/apiserver/$$name k8s.io/kubernetes/cmd/$$name || exit 1; \
 	done
 	@.odl/apiserver/kube-apiserver --version
+
+compose-parser: ## build Docker Compose's own parser from source into .odl/compose (Go 1.23; seconds), for tests
+	@mkdir -p .odl/compose
+	@cd tests/k8s/compose_parser && CGO_ENABLED=0 go build -mod=readonly -trimpath -ldflags "-s -w" -o ../../../.odl/compose/parser .
 
 audit: install ## compare the lock with known advisories (ARGS=--online asks a service, too)
 	@$(BIN)/python requirements/audit.py $(ARGS)

@@ -2,6 +2,7 @@
 
 import argparse
 import importlib
+import json
 import re
 import shutil
 import subprocess
@@ -18,6 +19,7 @@ from odl.embedded_redis import _binary
 from odl.redis_connection import check_server, connect
 
 FOLDER = ROOT / "k8s" / "compose"
+PARSER = ROOT / ".odl" / "compose" / "parser"  # what `make compose-parser` built
 PINNED = re.compile(r"[a-z0-9.-]+/[a-z0-9./-]+:v?[0-9]+\.[0-9]+\.[0-9][\w.-]*")
 
 
@@ -29,6 +31,40 @@ def services() -> dict[str, dict[str, Any]]:
 
 def lasting(services: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
     return {name: each for name, each in services.items() if each["restart"] != "no"}
+
+
+def parsed(file: Path) -> subprocess.CompletedProcess[str]:
+    """What Docker Compose's own parser says of a file."""
+    if not PARSER.exists():
+        pytest.skip("no parser of Docker Compose here: make compose-parser (Go, seconds)")
+    return subprocess.run([str(PARSER), str(file)], capture_output=True, text=True, check=False, timeout=60)
+
+
+def test_docker_compose_reads_it_as_we_do(services: dict[str, dict[str, Any]]) -> None:
+    done = parsed(FOLDER / "docker-compose.yml")
+    assert done.returncode == 0, done.stderr
+    assert "level=" not in done.stderr, f"it warns: {done.stderr}"
+    read = json.loads(done.stdout)["services"]
+    assert read.keys() == services.keys()
+    for name, each in services.items():
+        command = [word.replace("$$", "$") for word in each.get("command", [])]
+        assert (read[name]["command"] or []) == command, name
+        assert read[name].get("healthcheck", {}).get("test") == each.get("healthcheck", {}).get("test"), name
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong"),
+    [
+        ("healthcheck:", "healthchekc:"),
+        ("redis: {condition", "redsi: {condition"),
+        ('volumes: ["redis:', 'volumes: ["rediss:'),
+    ],
+)
+def test_docker_compose_refuses_what_is_wrong(right: str, wrong: str, tmp_path: Path) -> None:
+    text = (FOLDER / "docker-compose.yml").read_text()
+    assert right in text
+    (tmp_path / "docker-compose.yml").write_text(text.replace(right, wrong))
+    assert parsed(tmp_path / "docker-compose.yml").returncode == 1
 
 
 def test_it_has_all_that_is_needed(services: dict[str, dict[str, Any]]) -> None:
