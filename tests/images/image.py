@@ -73,6 +73,27 @@ class Container:
         """What a process of the image that has to succeed prints."""
         return run(*self.command(*arguments, entrypoint=entrypoint, **more))
 
+    def check_identity(self, name: str) -> None:
+        """It says what it is, runs as nobody, and nobody may write to what is ours in it."""
+        assert self.config["Labels"]["org.opencontainers.image.title"] == f"odl {name}"
+        assert self.config["User"] == "65532:65532"
+        found = self.output(
+            "/opt",
+            "-xdev",
+            "!",
+            "-type",
+            "l",
+            "(",
+            "-uid",
+            "65532",
+            "-o",
+            "-perm",
+            "-2",
+            ")",
+            entrypoint=["/usr/bin/find"],
+        )
+        assert found == "", f"nobody may write {found[:500]}"
+
     def check_sbom(self, name: str) -> None:
         """The bill of materials in it is valid, names no host, and lists what is locked and installed."""
         text = (self.root / "opt/odl/sbom.json").read_text()

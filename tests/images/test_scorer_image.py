@@ -56,5 +56,9 @@ def test_it_holds_no_compiler_and_no_tensorflow(scorer: Container) -> None:
     assert not names & {"numba", "llvmlite", "tensorflow", "redis", "confluent_kafka", "pip"}
 
 
+def test_it_says_what_it_is_and_is_nobody(scorer: Container) -> None:
+    scorer.check_identity("scorer")
+
+
 def test_its_bill_of_materials_lists_what_is_in_it(scorer: Container) -> None:
     scorer.check_sbom("scorer")

@@ -83,10 +83,8 @@ def test_it_holds_no_tensorflow_and_no_installer(server: Container) -> None:
     assert not names & {"tensorflow", "keras", "pip", "setuptools"}
 
 
-def test_it_says_what_it_is(server: Container) -> None:
-    labels = server.config["Labels"]
-    assert labels["org.opencontainers.image.title"] == "odl server"
-    assert server.config["User"] == "65532:65532"
+def test_it_says_what_it_is_and_is_nobody(server: Container) -> None:
+    server.check_identity("server")
 
 
 def test_its_bill_of_materials_lists_what_is_in_it(server: Container) -> None:
