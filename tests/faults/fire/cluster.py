@@ -89,7 +89,7 @@ class Cluster:
         else:
             self.broker = self._parts.enter_context(ApacheKafka(directory / "kafka"))
         self.broker.create_topic(TOPIC, partitions)
-        self.broker.create_topic(DEAD_TOPIC, 1)
+        self.broker.create_topic(DEAD_TOPIC, 4)  # of each of which the broker keeps 5 MiB
         self.log = RedisLog(self.redis.client, NAME)
 
     def __enter__(self) -> Self:

@@ -10,7 +10,7 @@ from confluent_kafka import Producer
 from fire.audit import audit
 from fire.client import Rest
 from fire.cluster import DEAD_TOPIC, TOPIC, Cluster
-from fire.waiting import DEADLINE_S
+from fire.waiting import DEADLINE_S, wait_for_count
 from odl.event import Event
 from streaming.dead_letters import DeadLetter, read_dead_letters
 from streaming.message import VALUE_BYTES_MAX, encode_value
@@ -86,6 +86,7 @@ def poison(seed: int, directory: Path, *, events: int = 2_000) -> Counter[str]:
         cluster.start_consumer()
         [replica] = cluster.start_replicas(1)
         cluster.wait_for_version(len(good))
+        wait_for_count(lambda: cluster.log.counters().skipped, sum(bad.values()), "bad messages passed over")
         landed["by REST"] = _refused_by_rest(cluster.rest, replica.url)
         audit(cluster, good)
         found = Counter(
