@@ -36,11 +36,13 @@ hash_bits = 2
 fields = { n = "number" }
 [serve]
 policy = "%(policy)s"
+stale_for_s = %(stale_for_s)g
 snapshot_every = %(snapshot_every)d
 deadline_s = %(deadline_s)g
 [log]
 %(log)s
 """
+DEFAULTS = {"policy": "refuse", "stale_for_s": 60.0, "snapshot_every": 10_000, "deadline_s": 2.0, "log": ""}
 
 
 class Broker(EmbeddedBroker):
@@ -73,7 +75,7 @@ class Cluster:
         self.product = product
         self.partitions = partitions
         self.cold = cold
-        self._model = {"policy": "refuse", "snapshot_every": 10_000, "deadline_s": 2.0, "log": "", **settings}
+        self._model = {**DEFAULTS, **settings}
         self._parts = ExitStack()
         self._count = 0
         self._processes: list[Process] = []

@@ -62,7 +62,8 @@ def redis_away(seed: int, directory: Path, *, away_s: float = 3.0) -> Counter[st
         rest = cluster.rest
         cluster.start_consumer()
         cluster.replicas += [
-            cluster.start_replica(with_kafka=True, policy=policy) for policy in ("refuse", "stale")
+            cluster.start_replica(with_kafka=True, policy=policy, stale_for_s=2 * away_s)
+            for policy in ("refuse", "stale")
         ]
         cluster.wait_for_replicas()
         refusing, tolerant = cluster.replicas
