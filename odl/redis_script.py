@@ -74,7 +74,8 @@ class RedisScript:
 
     def run_many(self, keys: Sequence[str], arguments: Sequence[Sequence[Argument]]) -> list[Any]:
         """The answers of one run for each list of arguments, in order, in one round trip: not a transaction,
-        and repeatable. Raises `Unavailable` when any of them failed; the others may have run."""
+        and repeatable. Of a script of every request. Raises `Unavailable` when any of them failed; the others
+        may have run."""
         return _reach(self._client, lambda: self._evaluate_many(keys, arguments), repeatable=True)
 
     def packed(self, keys: Sequence[str], arguments: Sequence[Argument]) -> bytes:
@@ -110,11 +111,11 @@ class RedisScript:
         keys: Sequence[str],
         arguments: Sequence[Sequence[Argument]],
     ) -> list[Any]:
-        with self._client.pipeline(transaction=False) as pipeline:
-            queue: Callable[..., Any] = pipeline.execute_command
-            for number, each in enumerate(arguments):
-                queue(*(others if number else first), len(keys), *keys, *each)
-            return _without_errors(pipeline.execute(raise_on_error=False))
+        assert self._lines is not None
+        commands = [
+            (*(others if number else first), len(keys), *keys, *each) for number, each in enumerate(arguments)
+        ]
+        return _without_errors(self._lines.execute_many(commands))
 
     def _command(self, keys: Sequence[str], arguments: Sequence[Argument]) -> tuple[Argument, ...]:
         """What runs the script on a server that has it."""

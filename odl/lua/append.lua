@@ -15,6 +15,8 @@ if not head[1] then return false end
 local version, chain, current, ids_from = tonumber(head[1]), head[2], head[3], head[4]
 local horizon, limit = tonumber(head[5]) or 1, tonumber(head[6]) or math.huge
 local seen, other = {['0'] = KEYS[4], ['1'] = KEYS[5]}, {['0'] = '1', ['1'] = '0'}
+-- What only this script changes while it runs is asked for once.
+local ids, positions = nil, {} -- how many ids the current generation holds; source -> its position or false
 
 local function is_after(a, b) -- of decimal strings: Lua's numbers are doubles and end at 2^53
   if #a ~= #b then return #a > #b end
@@ -30,25 +32,32 @@ local function find(id)
 end
 
 local function enter(payload, id)
-  local is_full = call('HLEN', seen[current]) >= tonumber(ARGV[1])
+  ids = ids or call('HLEN', seen[current])
+  local is_full = ids >= tonumber(ARGV[1])
   local at, next_chain = string.format('%.0f', version + 1), redis.sha1hex(chain .. payload)
   call('XADD', KEYS[2], at .. '-0', 'p', payload, 'c', next_chain)
   if is_full then
     -- The older generation makes room and becomes the current one; what was current stays known.
     call('UNLINK', seen[other[current]])
     call('HSET', KEYS[1], 'current', other[current], 'horizon', ids_from, 'ids_from', at)
-    horizon, current, ids_from = tonumber(ids_from), other[current], at
+    horizon, current, ids_from, ids = tonumber(ids_from), other[current], at, 0
   end
   call('HSET', seen[current], id, at)
+  ids = ids + 1
   call('HSET', KEYS[1], 'version', at, 'chain', next_chain)
   version, chain = version + 1, next_chain
   return at
 end
 
+local function position(source)
+  if positions[source] == nil then positions[source] = call('HGET', KEYS[3], source) end
+  return positions[source]
+end
+
 local function append(payload, id, source, seq, prev, after)
   local stored, before = nil, nil
   if seq ~= '' then
-    stored = call('HGET', KEYS[3], source)
+    stored = position(source)
     if stored and not is_after(seq, stored) then
       if payload == '' then return answer('duplicate', nil, stored) end
       local first = find(id)
@@ -72,7 +81,10 @@ local function append(payload, id, source, seq, prev, after)
       at = enter(payload, id)
     end
   end
-  if stored then call('HSET', KEYS[3], source, stored) end
+  if stored then
+    call('HSET', KEYS[3], source, stored)
+    positions[source] = stored
+  end
   return answer(outcome, at, stored)
 end
 

@@ -45,6 +45,33 @@ def test_an_error_that_the_server_answers_leaves_the_connection_in_use(
     assert connections(redis_client, model_name) == 1
 
 
+def test_many_commands_are_answered_in_order_with_the_errors_in_their_places(
+    client: redis.Redis, redis_client: redis.Redis, model_name: str
+) -> None:
+    lines, key = Lines(client), f"{model_name}:count"
+    count = ("EVAL", COUNT, 1, key)
+    assert lines.execute_many([count]) == [1]
+    before = redis_client.info("stats")["total_reads_processed"]
+    first, refused, last = lines.execute_many([count, ("EVALSHA", "0" * 40, 0), count])
+    assert (first, last) == (2, 3)
+    assert isinstance(refused, redis.exceptions.NoScriptError)
+    assert redis_client.info("stats")["total_reads_processed"] - before <= 3  # this one's INFO among them
+    assert lines.execute_many([count] * 500) == list(range(4, 504))
+    assert connections(redis_client, model_name) == 1
+
+
+def test_many_commands_of_which_the_server_answered_some_are_in_doubt(
+    client: redis.Redis, redis_client: redis.Redis, model_name: str
+) -> None:
+    lines = Lines(client)
+    [number] = lines.execute_many([("CLIENT", "ID")])
+    count = ("EVAL", COUNT, 1, f"{model_name}:count")
+    with pytest.raises(redis.exceptions.ConnectionError):
+        lines.execute_many([count, ("CLIENT", "KILL", "ID", number, "SKIPME", "no"), count])
+    assert lines.execute("GET", f"{model_name}:count") == b"1"
+    assert connections(redis_client, model_name) == 1
+
+
 def test_threads_do_not_mix_their_answers(client: redis.Redis) -> None:
     lines = Lines(client)
     with ThreadPoolExecutor(8) as pool:
