@@ -74,18 +74,20 @@ class Encoder:
             self.slots[name] = len(self.slots)
         for name in sorted(set(categories) - set(self.categories)):
             self.categories[name] = None
-        if len(self.slots) + len(self.categories) > 2 * FIELDS_MAX:
-            raise ValueError(f"expected at most {FIELDS_MAX} different fields over all events")
-        self._blank = array("d", [math.nan]) * max(
-            len(self.slots), 1
-        )  # an empty array could not share memory
-        self.values = array("d", self._blank)
+        self._make_room()
 
     def restore(self, numbers: Iterable[str], categories: Iterable[str]) -> None:
         """Know the fields of a stored state, in their order there."""
         self.slots = {name: slot for slot, name in enumerate(numbers)}
         self.categories = dict.fromkeys(categories)
-        self.know((), ())
+        self._make_room()
+
+    def _make_room(self) -> None:
+        if len(self.slots) + len(self.categories) > 2 * FIELDS_MAX:
+            raise ValueError(f"expected at most {FIELDS_MAX} different fields over all events")
+        length = max(len(self.slots), 1)  # an empty array could not share memory
+        self._blank = array("d", [math.nan]) * length
+        self.values = array("d", self._blank)
 
     def new_fields(self, x: Features) -> tuple[list[str], list[str]]:
         """Number and category fields of `x` that are not known yet; none if fields are declared."""

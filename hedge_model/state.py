@@ -45,6 +45,19 @@ _layout, _memory = lru_cache(maxsize=64)(Layout), lru_cache(maxsize=64)(Memory)
 
 
 @lru_cache(maxsize=64)
+def _knots(ramps: int) -> npt.NDArray[np.float64]:
+    """Where the ramps of a number begin, in standard deviations."""
+    return RAMPS_FROM + np.arange(ramps) * (RAMPS_TO - RAMPS_FROM) / max(ramps, 1)
+
+
+@lru_cache(maxsize=64)
+def _settings(spec: ModelSpec) -> npt.NDArray[np.float64]:
+    """What the kernel reads of a spec."""
+    exponent = -math.log(spec.beta)
+    return np.array([spec.learning_rate, spec.decay, exponent, spec.s, float(spec.fast_start)])
+
+
+@lru_cache(maxsize=64)
 def _plan(
     spec: ModelSpec,
     layout: Layout,
@@ -289,11 +302,8 @@ class State:
             self.spec, self.layout, self.memory_layout, fields, ramped, self.row_sizes, self.categorical
         )
         self.work = aligned(self.plan.work_size + LANES)
-        if self.spec.ramps:
-            knots = RAMPS_FROM + np.arange(self.spec.ramps) * (RAMPS_TO - RAMPS_FROM) / self.spec.ramps
-            self.work[self.plan.knots : self.plan.knots + self.spec.ramps] = knots
+        knots = _knots(self.spec.ramps)
+        self.work[self.plan.knots : self.plan.knots + len(knots)] = knots
         self.lists = np.zeros(self.plan.list_size, np.int64)
         self.fresh = self.moments.copy()
-        exponent = -math.log(self.spec.beta)
-        spec = self.spec
-        self.settings = np.array([spec.learning_rate, spec.decay, exponent, spec.s, float(spec.fast_start)])
+        self.settings = _settings(self.spec)
