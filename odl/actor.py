@@ -32,7 +32,7 @@ from odl.remembered import PredictionStore, Remembered
 
 logger = logging.getLogger(__name__)
 
-TURN_S_MAX = 0.1  # of learning in one turn, about: others wait for its end, though not for an answer by it
+TURN_S_MAX = 0.25  # of learning in one turn, about: others wait for its end, though not for an answer by it
 TURN_FIRST = 1024  # entries of the first turn, until it is known how quickly this learner learns
 TURN_GROWTH_MAX = 8  # from one turn to the next
 SPEND_S_MAX = 0.002  # for predictions between two turns: whoever asks for them has others to serve
@@ -48,7 +48,7 @@ class ReplicaSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     policy: Literal["refuse", "stale"] = "refuse"  # what to do when the newest version is out of reach
     stale_for_s: Positive = 60.0  # `stale` answers at most this long after the head was last reached
     deadline_s: Positive = 2.0  # a prediction waits this long for its version; clients give up later
-    learn_per_turn_max: Count = 8192  # fewer where that many take longer than `TURN_S_MAX`
+    learn_per_turn_max: Count = 32_768  # fewer where that many take longer than `TURN_S_MAX`
     idle_poll_ms: Positive = 20.0  # an idle replica keeps up all the same; 50 reads/s cost it 0.5 % of a core
     wait_poll_ms: Positive = 2.0  # while a caller waits for a version that is not in the log yet
     retry_every_s: Positive = 0.25  # without requests, how often a log that was out of reach is tried again

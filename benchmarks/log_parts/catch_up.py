@@ -16,14 +16,14 @@ from odl.event import Event
 from odl.follower import Follower
 from odl.redis_log import RedisLog
 
-ROUNDS = 9
+ROUNDS = 5
 MODELS = {"default 5x100": spec_of(), "paper's 20x100": spec_of(**PAPER)}
 
 
 def measure(size: float) -> dict[str, float]:
     """Three things in turns over the same events: the compiled loop over arrays, the learner handed one dict
     after the other, and a cold replica that reads, checks, decodes, learns and scores them from Redis."""
-    count = max(int(20_000 * size), 600)
+    count = max(int(50_000 * size), 600)
     stream = events(count)
     figures: dict[str, float] = {}
     with server() as (_, client):

@@ -92,7 +92,7 @@ def test_a_backlog_is_learned_in_bounded_turns_and_answered_at_the_head_of_the_f
 def test_turns_grow_until_learning_takes_its_time_in_each():
     world = World()
     append(world.log, *map(str, range(20_000)))
-    step, seconds = world.follower.step, iter((0.05, 0.1, 0.4, 0.4, 0.0, 0.0))
+    step, seconds = world.follower.step, iter((0.125, 0.25, 1.0, 1.0, 0.0, 0.0))
 
     def timed(count: int) -> object:
         world.now += next(seconds)
@@ -104,7 +104,7 @@ def test_turns_grow_until_learning_takes_its_time_in_each():
         world.actor.turn([])
         versions.append(world.follower.fold.version)
     sizes = [after - before for before, after in zip([0, *versions], versions, strict=False)]
-    assert sizes == [1024, 2048, 2048, 512, 128, 1024]  # as far as 0.1 s reaches, at most 8 times the last
+    assert sizes == [1024, 2048, 2048, 512, 128, 1024]  # as far as 0.25 s reaches, at most 8 times the last
 
 
 def test_a_request_that_arrives_later_waits_for_a_later_head():
