@@ -38,6 +38,7 @@ def decisions(seed: int, directory: Path, *, count: int = 10) -> Counter[str]:
         operators = [_operator(cluster, name) for name in ("one", "two")]
         caller = senders.enter_context(Caller(cluster.replicas, seed, pause_s=0.01))
         kafka = senders.enter_context(KafkaSender(cluster.broker.bootstrap, seed, rate=150))
+        cluster.wait_for_version(BACK + 1)  # to leave out everything before version 0 would change nothing
         for number in range(count):
             cluster.wait_for_version(cluster.version() + chance.randint(*BETWEEN))
             kinds = KINDS[number % len(KINDS)]
