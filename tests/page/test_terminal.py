@@ -77,7 +77,7 @@ def test_watch_draws_what_happens_and_leaves_by_ctrl_c(replica: Replica) -> None
         seen.wait_for(lambda text: f"version {version}".encode() in _plain(text))
         version = replica.feed(5)
         seen.wait_for(lambda text: f"version {version}".encode() in _plain(text))
-        assert HOSTILE_LABEL.encode() in _plain(seen.seen)
+        seen.wait_for(lambda text: HOSTILE_LABEL.encode() in _plain(text))
         seen.press(CTRL_C)
         seen.wait_for(lambda text: text.rstrip().endswith(LEAVES_SCREEN) or LEAVES_SCREEN in text)
         assert seen.process.wait(SECONDS_MAX) == 0
