@@ -178,7 +178,6 @@ class Actor:
         began = self._clock()
         if began < self._retry_at:
             return
-        before = self.follower.fold.version
         try:
             self._head = head = self.follower.step(self._turn_size)
         except (Unavailable, HistoryLost) as error:
@@ -191,7 +190,7 @@ class Actor:
                 self._fresh_at = -math.inf  # may be a lost branch, or another's: not even stale answers
             return
         self.trouble = None
-        self._pace(self.follower.fold.version - before, self._clock() - began)
+        self._pace(self._clock() - began)
         if head is None:
             self._fresh_at = -math.inf
             self.has_joined = False
@@ -203,10 +202,10 @@ class Actor:
             self._fresh_at = began
             self.has_joined = True
 
-    def _pace(self, learned: int, seconds: float) -> None:
+    def _pace(self, seconds: float) -> None:
         """Make turns as long as they may be: between two of them nothing is learned."""
-        if learned >= self._turn_size:
-            size = round(learned * TURN_S_MAX / max(seconds, TURN_S_MAX / TURN_GROWTH_MAX))
+        if self.follower.taken >= self._turn_size:
+            size = round(self._turn_size * TURN_S_MAX / max(seconds, TURN_S_MAX / TURN_GROWTH_MAX))
             self._turn_size = min(max(size, 1), self.settings.learn_per_turn_max)
 
     def _is_lost(self, seen: Head, head: Head) -> bool:

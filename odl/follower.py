@@ -50,6 +50,11 @@ class Follower:
         self.resets = 0  # how often learned history turned out to be lost
         self._part: list[Entry] = []  # what the last step read
 
+    @property
+    def taken(self) -> int:
+        """How many entries the last step read, with the one it began at; not what a snapshot brought."""
+        return len(self._part)
+
     def step(self, count: int) -> Head | None:
         """Read the log and learn up to `count` new entries. The head at the last read, or None if the fold
         had to be replaced: then nothing is known about the head, step again.

@@ -107,6 +107,23 @@ def test_turns_grow_until_learning_takes_its_time_in_each():
     assert sizes == [1024, 2048, 2048, 512, 128, 1024]  # as far as 0.25 s reaches, at most 8 times the last
 
 
+def test_what_a_snapshot_brings_says_nothing_of_how_quickly_is_learned():
+    log, snapshots, lock = new_log()
+    first = World(snapshots, log)
+    append(log, *map(str, range(5_000)))
+    for _ in range(10):
+        first.actor.turn([])
+    snapshot_of(first, snapshots, lock)
+    append(log, *map(str, range(5_000, 5_500)))
+    second = World(snapshots, log)
+    for _ in range(3):
+        second.actor.turn([])
+    assert second.follower.fold.version == 5_500
+    append(log, *map(str, range(5_500, 8_500)))
+    second.actor.turn([])
+    assert second.follower.fold.version == 5_500 + 1024  # no turn was full yet
+
+
 def test_a_request_that_arrives_later_waits_for_a_later_head():
     world = World(learn_per_turn_max=1)
     append(world.log, "a", "b")
