@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import redis
+import uvloop
 from hash_learner import HashLearner
 
 from odl.errors import InvalidEvent, Unavailable
@@ -68,7 +69,7 @@ def play(scene: Callable[[Appender, HeldWire], Awaitable[None]], timeout_s: floa
             assert not appender._sent
             appender.close()
 
-    asyncio.run(run())
+    uvloop.run(run())
 
 
 def test_every_row_has_a_receipt_of_its_own() -> None:
@@ -176,4 +177,4 @@ def test_on_a_real_server_events_enter_once_whoever_appends_them(
         log = RedisLog(client, model_name)
         log.create()
         with Replica(HashLearner, HashLearner.from_bytes, log) as replica:
-            asyncio.run(scene(log, replica))
+            uvloop.run(scene(log, replica))

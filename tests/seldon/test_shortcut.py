@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import redis
+import uvloop
 from faulty_log import FaultyLog, append
 from hash_learner import HashLearner
 from redis_proxy import RedisProxy
@@ -114,7 +115,7 @@ def at_desk(scene: Callable[[Desk], Awaitable[None]], patience_s: float = LONG_S
             await asyncio.wait_for(scene(desk), LONG_S)
             desk.shortcut.close()
 
-    asyncio.run(play())
+    uvloop.run(play())
 
 
 async def answered(desk: Desk, place: Place) -> Answer:
@@ -296,7 +297,7 @@ def on_redis(url: str, name: str, scene: Callable[..., Awaitable[None]]) -> None
     with closing(connect(url)) as client:
         log = RedisLog(client, name)
         log.create()
-        asyncio.run(play(log))
+        uvloop.run(play(log))
 
 
 def feed(log: Any, event_id: str) -> int:
