@@ -86,7 +86,7 @@ class Case:
     def bare(self) -> float:
         """µs per event of the compiled loop alone."""
         inner = self.learner._fold
-        fields = inner.state.fields.copy()
+        fields = inner.state.shape.fields.copy()
         fields[:, 3] = [int(name) for name in inner.encoder.slots]
         events, labels = self.X.astype(np.float64), self.y.astype(np.float64)
         ones, out = np.ones(EVENTS), np.zeros((EVENTS, 2))

@@ -54,15 +54,19 @@ class Encoder:
     Fields are known when declared, else from the first event learned that has them.
     """
 
-    def __init__(self, spec: ModelSpec) -> None:
+    def __init__(
+        self, spec: ModelSpec, slots: Mapping[str, int] | None = None, categories: Iterable[str] = ()
+    ) -> None:
+        """`slots`, `categories`: what was known when a state was stored."""
         self.spec = spec
-        self.slots: dict[str, int] = {}  # number field -> its position in `values`
-        self.categories: dict[str, None] = {}  # category fields, in the order their rows are added up
-        self.values = array("d", [math.nan])  # the event's numbers, NaN where missing
+        self.slots = dict(slots or {})  # number field -> its position in `values`
+        self.categories = dict.fromkeys(categories)  # category fields, in the order their rows are added up
+        self.values: array[float]  # the event's numbers, NaN where missing
         self.rows: list[int] = []  # the event's rows of the table
         self.present = 0  # how many numbers the event had
-        self._blank = array("d", [math.nan])
+        self._blank: array[float]
         self._rows: dict[tuple[str | int, str | None | tuple[str | None, ...]], int] = {}
+        self._make_room()
 
     def numbers_view(self) -> npt.NDArray[np.float64]:
         """`values` as one row of events, sharing their memory."""
@@ -74,12 +78,6 @@ class Encoder:
             self.slots[name] = len(self.slots)
         for name in sorted(set(categories) - set(self.categories)):
             self.categories[name] = None
-        self._make_room()
-
-    def restore(self, numbers: Iterable[str], categories: Iterable[str]) -> None:
-        """Know the fields of a stored state, in their order there."""
-        self.slots = {name: slot for slot, name in enumerate(numbers)}
-        self.categories = dict.fromkeys(categories)
         self._make_room()
 
     def _make_room(self) -> None:

@@ -24,7 +24,7 @@ class Fold:
     def __init__(self, state: State, encoder: Encoder) -> None:
         self.state = state
         self.encoder = encoder
-        self._labels, self._weights = np.zeros(1), np.ones(1)  # of the event at hand
+        self._labels, self._weights = np.array([0.0]), np.array([1.0])  # of the event at hand
         self._bind()
 
     @classmethod
@@ -38,7 +38,7 @@ class Fold:
     def predict(self, x: Features) -> None:
         """Fill `out`, and the working memory with every depth's output. Changes no state."""
         self.encoder.read(x)
-        if self.state.layout.classes:
+        if self.state.shape.layout.classes:
             self._step(PREDICT, x)
 
     def learn(self, x: Features, label: float, weight: float, task: int) -> None:
@@ -56,7 +56,7 @@ class Fold:
 
     def rows(self, task: int, rows: Rows) -> Floats:
         """Fold rows of events one after the other; their predictions, [n, C], if the task says PREDICT."""
-        outputs = self.state.layout.classes + len(rows.new_classes)
+        outputs = self.state.shape.layout.classes + len(rows.new_classes)
         out = np.zeros((len(rows) if task & PREDICT else 0, outputs), np.float32)
         starts = first_rows(rows, self.encoder.slots.__contains__) if task & LEARN else {}
         classes = list(rows.new_classes)
@@ -84,7 +84,7 @@ class Fold:
         """Predict, then learn the events of a batch one after the other, up to the first that the state has
         to grow for; the predictions of those that were learned, [n, C]."""
         state = self.state
-        out = np.zeros((len(batch), state.layout.classes))
+        out = np.zeros((len(batch), state.shape.layout.classes))
         if not len(batch):
             return out
         wanted = (batch.labels, batch.weights, out)
@@ -92,7 +92,7 @@ class Fold:
             slots = len(self.encoder.slots)
             taken, _, bad = fold(BOTH, *self._arrays, 0, self._fields, batch.numbers, slots, *wanted)
         else:
-            at = state.plan.category_list
+            at = state.shape.plan.category_list
             of_events = (batch.rows, batch.counts, self._fields, batch.numbers, batch.present)
             taken, _, bad = fold_events(BOTH, self._arrays, at, *of_events, *wanted)
         state.updates_not_finite += bad
@@ -128,7 +128,7 @@ class Fold:
 
     def _grow_missing(self, values: npt.NDArray[np.float64]) -> None:
         """Indicators for the fields that are NaN in `values` (in the order of slots) and have none yet."""
-        without = self.state.fields[:, 2] < 0
+        without = self.state.shape.fields[:, 2] < 0
         self.state.grow_missing(np.flatnonzero(without & np.isnan(values)).tolist())
         self._bind()
 
@@ -155,15 +155,15 @@ class Fold:
     def _rows_between(self, task: int, rows: Rows, at: int, end: int, out: Floats) -> tuple[int, int]:
         """Fold rows at … end; the row to go on with, and why it stopped there."""
         state = self.state
-        if not state.layout.classes and not task & LEARN:
+        if not state.shape.layout.classes and not task & LEARN:
             return end, DONE
         self.encoder.read({})
         active = self._list_categories()
-        fields = state.fields.copy()
+        fields = state.shape.fields.copy()
         for slot, name in enumerate(self.encoder.slots):
             fields[slot, 3] = rows.column.get(name, -1)
         events = rows.numbers[at:end].astype(np.float64)
-        predicted = np.zeros((end - at, state.layout.classes))
+        predicted = np.zeros((end - at, state.shape.layout.classes))
         labels, weights = rows.labels[at:end], rows.weights[at:end]
         taken, reason, not_finite = fold(
             task, *self._arrays, active, fields.reshape(-1), events, -1, labels, weights, predicted
@@ -172,7 +172,7 @@ class Fold:
         if task & LEARN:
             state.version += taken
         if task & PREDICT:
-            out[at : at + taken, : state.layout.classes] = predicted[:taken]
+            out[at : at + taken, : state.shape.layout.classes] = predicted[:taken]
         return at + taken, int(reason)
 
     def _list_categories(self) -> int:
@@ -182,26 +182,26 @@ class Fold:
             if not state.touched.size:
                 state.open_table()
                 self._bind()
-            at = state.plan.category_list
+            at = state.shape.plan.category_list
             state.lists[at : at + len(rows)] = rows
         return len(rows)
 
     def _bind(self) -> None:
         """Collect the arrays for the kernel anew, after anything has grown."""
-        state = self.state
+        state, shape = self.state, self.state.shape
         self._events = self.encoder.numbers_view()
-        self._fields = state.fields.reshape(-1)
-        self.out = np.zeros((1, state.layout.classes))  # prediction of the last event, [1, C]
+        self._fields = shape.flat_fields
+        self.out = np.zeros((1, shape.layout.classes))  # prediction of the last event, [1, C]
         self._arrays = (
-            state.plan_array,
-            state.settings,
+            shape.plan_array,
+            shape.settings,
             state.weights,
             state.memory,
             state.table.reshape(-1),
             state.table0.reshape(-1),
             state.touched,
-            state.table_key,
-            state.table_limit,
+            shape.table_key,
+            shape.table_limit,
             state.moments,
             state.fresh,
             state.work,

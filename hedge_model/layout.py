@@ -17,6 +17,7 @@ touched.
 """
 
 from abc import ABC, abstractmethod
+from ctypes import addressof, c_char
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
@@ -47,7 +48,7 @@ def padded(length: int) -> int:
 def aligned(length: int, zeroed: bool = True) -> Floats:
     """An array that starts at a cache line, so that no vector of lanes in it lies across two."""
     raw = (np.zeros if zeroed else np.empty)(length + LANES, np.float32)
-    skip = (-raw.__array_interface__["data"][0] % CACHE_LINE_BYTES) // raw.itemsize
+    skip = (-addressof(c_char.from_buffer(raw.data)) % CACHE_LINE_BYTES) // raw.itemsize
     return raw[skip : skip + length]
 
 

@@ -65,7 +65,7 @@ class HedgeLearner:
     @property
     def classes(self) -> tuple[str, ...]:
         """Class names in output order, as far as they are known."""
-        return tuple(self._state.classes)
+        return self._state.shape.classes
 
     @property
     def fields(self) -> dict[str, FieldKind]:
@@ -80,7 +80,7 @@ class HedgeLearner:
 
     def __repr__(self) -> str:
         spec, state = self.spec, self._state
-        outputs = "a number" if spec.task == "regression" else f"{len(state.classes)} classes"
+        outputs = "a number" if spec.task == "regression" else f"{len(state.shape.classes)} classes"
         return (
             f"HedgeLearner({spec.task}, version {state.version}: {len(self._fold.encoder.slots)} numbers and "
             f"{len(self._fold.encoder.categories)} categories to {outputs}, "
@@ -104,15 +104,15 @@ class HedgeLearner:
     def predict_depths_one(self, x: Features) -> npt.NDArray[np.float32]:
         """What each depth says by itself, [L + 1, C]: probabilities, or a regression's standardised means."""
         self._fold.predict(x)
-        plan, state = self._state.plan, self._state
-        out = state.work[plan.output : plan.output + plan.heads * plan.outputs]
+        plan, work = self._state.shape.plan, self._state.work
+        out = work[plan.output : plan.output + plan.heads * plan.outputs]
         return out.reshape(plan.heads, plan.outputs)[:, : plan.classes].copy()
 
     def inputs_one(self, x: Features) -> npt.NDArray[np.float32]:
         """The dense inputs of the network for `x`, [D]; category rows are not part of it."""
         self._fold.predict(x)
-        state = self._state
-        return state.work[state.plan.x : state.plan.x + state.plan.columns].copy()
+        plan, work = self._state.shape.plan, self._state.work
+        return work[plan.x : plan.x + plan.columns].copy()
 
     def rows_one(self, x: Features) -> list[int]:
         """The category rows that are active for `x`."""
@@ -136,7 +136,7 @@ class HedgeLearner:
         """`prequential_one` of the events of a batch, in compiled code: class names (none for a regression)
         and the predictions [n, C] of those learned, which are all unless something new turns up."""
         predictions = self._fold.run(batch)
-        return () if self.spec.task == "regression" else tuple(self._state.classes), predictions
+        return () if self.spec.task == "regression" else self._state.shape.classes, predictions
 
     def skip_one(self) -> None:
         """Pass an entry that teaches nothing: version + 1."""
@@ -175,7 +175,7 @@ class HedgeLearner:
 
     def depth_weights(self) -> list[float]:
         """Hedge weight of each depth, depth 0 first: what it counts in the prediction where `window = 0`."""
-        weights: list[float] = self._state.views["alpha"][: self._state.plan.heads].tolist()
+        weights: list[float] = self._state.views["alpha"][: self._state.shape.plan.heads].tolist()
         return weights
 
     def plot(self, ax: Any = None) -> Any:
@@ -190,11 +190,11 @@ class HedgeLearner:
 
     def weights(self) -> dict[str, Floats]:
         """The dense weights under their names in the network (see `hedge_model.layout.unpadded`)."""
-        return unpadded(self._state.layout, self._state.views)
+        return unpadded(self._state.shape.layout, self._state.views)
 
     def set_weights(self, weights: dict[str, Floats]) -> None:
         """Take over dense weights; the names and shapes are those of `weights`."""
-        fill(self._state.layout, self._state.views, weights)
+        fill(self._state.shape.layout, self._state.views, weights)
 
     def to_bytes(self) -> bytes:
         """The whole state; `from_bytes` goes on from it bit for bit."""
@@ -204,11 +204,9 @@ class HedgeLearner:
     def from_bytes(cls, data: bytes) -> Self:
         """A learner of these bytes. Raises `ValueError` for damaged ones."""
         state, header = unpack(data, REVISION)
-        encoder = Encoder(state.spec)
-        encoder.restore(header.numbers, header.categories)
         learner = cls.__new__(cls)
-        learner.spec = state.spec
-        learner._bind(Fold(state, encoder))
+        learner.spec = header.shape.spec
+        learner._bind(Fold(state, Encoder(learner.spec, header.slots, header.categories)))
         return learner
 
     def digest(self) -> str:
@@ -218,7 +216,7 @@ class HedgeLearner:
     def _bind(self, fold: Fold) -> None:
         self._fold = fold
         self._state = fold.state
-        self._index = {name: index for index, name in enumerate(fold.state.classes)}
+        self._index = {name: index for index, name in enumerate(fold.state.shape.classes)}
 
     def _prediction(self) -> Prediction:
         if self.spec.task == "regression":
@@ -226,7 +224,7 @@ class HedgeLearner:
         return self._by_class()
 
     def _by_class(self) -> dict[str, float]:
-        return dict(zip(self._state.classes, self._fold.out[0].tolist(), strict=True))
+        return dict(zip(self._state.shape.classes, self._fold.out[0].tolist(), strict=True))
 
     def _learn(self, x: Features, y: Label, weight: float, task: int) -> Prediction:
         if not 0.0 < weight < np.inf:
@@ -236,8 +234,8 @@ class HedgeLearner:
             self._fold.learn(x, label, weight, task)
             return self._prediction() if task & PREDICT else {}
         name = self.spec.class_name(y)
-        if len(self._state.classes) >= self.spec.classes_max:
-            known = ", ".join(self._state.classes[:4])
+        if len(self._state.shape.classes) >= self.spec.classes_max:
+            known = ", ".join(self._state.shape.classes[:4])
             raise ValueError(
                 f"expected at most {self.spec.classes_max} classes for task '{self.spec.task}' "
                 f"(known: {known}), received another: '{name:.80}'"
@@ -245,7 +243,7 @@ class HedgeLearner:
         self._fold.predict(x)  # with the classes known before; refuses what cannot be learned
         prediction = self._by_class()
         self._fold.meet(x)
-        self._index[name] = len(self._state.classes)
+        self._index[name] = len(self._state.shape.classes)
         self._fold.grow_class(name)
         self._fold.learn(x, self._index[name], weight, LEARN)
         return prediction
@@ -280,7 +278,7 @@ class HedgeLearner:
         names: Sequence[str] | None,
         weights: npt.ArrayLike | None,
     ) -> npt.NDArray[np.float32]:
-        rows = check_rows(self.spec, self._state.classes, X, y, names, weights)
+        rows = check_rows(self.spec, self._state.shape.classes, X, y, names, weights)
         predictions = self._fold.rows(task, rows)
         self._bind(self._fold)
         return predictions

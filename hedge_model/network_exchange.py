@@ -33,12 +33,17 @@ TOUCHED = 2  # a table row that differs from its initial weights
 def network_of(learner: HedgeLearner, dtype: str = "float32") -> HedgeNetwork:
     """The network that predicts and goes on as `learner` does. Raises `ValueError` before the first class."""
     state = learner._state
-    if not state.layout.classes:
+    if not state.shape.layout.classes:
         raise ValueError("expected a learner that knows its classes: declare them, or let it learn an event")
     rows = _table_rows(learner)
-    inputs, apart = state.layout.columns + rows, rows if learner.spec.preset == "default" else 0
+    inputs, apart = state.shape.layout.columns + rows, rows if learner.spec.preset == "default" else 0
     network = HedgeNetwork(
-        learner.spec, inputs, state.layout.classes, n_rows=apart, slow=state.categorical, dtype=dtype
+        learner.spec,
+        inputs,
+        state.shape.layout.classes,
+        n_rows=apart,
+        slow=state.shape.categorical,
+        dtype=dtype,
     )
     weights = learner.weights()
     if rows:
@@ -50,7 +55,7 @@ def network_of(learner: HedgeLearner, dtype: str = "float32") -> HedgeNetwork:
     for name, variable in _running(network).items():
         variable.assign(_kept(learner, name, variable.shape))
     if network.descent is not None and network.n_rows and learner.spec.hidden_layers and state.touched.size:
-        squares = state.table[:, state.plan.units].copy()
+        squares = state.table[:, state.shape.plan.units].copy()
         squares[state.touched != TOUCHED] = 0.0
         network.descent.row_square.assign(squares)
     if network.descent is not None:
@@ -65,8 +70,8 @@ def learner_of(network: HedgeNetwork, like: HedgeLearner) -> HedgeLearner:
     Fields, moments and version are those of `like`. Weights become float32. Raises `ValueError` unless both
     have one spec and as many inputs and outputs.
     """
-    rows, columns = _table_rows(like), like._state.layout.columns
-    expected = (columns + rows, like._state.layout.classes)
+    rows, columns = _table_rows(like), like._state.shape.layout.columns
+    expected = (columns + rows, like._state.shape.layout.classes)
     if network.spec != like.spec or (network.n_inputs, network.n_outputs) != expected:
         raise ValueError(
             f"expected a network of the learner's spec with {expected[0]} inputs and {expected[1]} outputs, "
@@ -92,9 +97,9 @@ def learner_of(network: HedgeNetwork, like: HedgeLearner) -> HedgeLearner:
 
 def inputs_of(learner: HedgeLearner, x: Features) -> Floats:
     """What the network receives for `x`, [n_inputs], if `x` is the next event that `learner` learns."""
-    inputs = np.zeros(learner._state.layout.columns + _table_rows(learner), np.float32)
-    inputs[: learner._state.layout.columns] = learner.inputs_one(x)
-    np.add.at(inputs, learner._state.layout.columns + np.array(learner.rows_one(x), np.int64), 1.0)
+    inputs = np.zeros(learner._state.shape.layout.columns + _table_rows(learner), np.float32)
+    inputs[: learner._state.shape.layout.columns] = learner.inputs_one(x)
+    np.add.at(inputs, learner._state.shape.layout.columns + np.array(learner.rows_one(x), np.int64), 1.0)
     return inputs
 
 
@@ -105,17 +110,19 @@ def _table_rows(learner: HedgeLearner) -> int:
 def _initial_table(learner: HedgeLearner) -> Floats:
     state, width = learner._state, learner.spec.width
     table = np.zeros((2**learner.spec.hash_bits, width), np.float32)
-    fill_rows(table.reshape(-1), 0, width, width, state.table_key, 0, len(table), state.table_limit)
+    fill_rows(
+        table.reshape(-1), 0, width, width, state.shape.table_key, 0, len(table), state.shape.table_limit
+    )
     return table
 
 
 def _table(learner: HedgeLearner) -> tuple[Floats, Floats]:
     """Category rows of the first layer [rows, H] and of depth 0 [rows, C], those nobody touched included."""
     state, table = learner._state, _initial_table(learner)
-    table0 = np.zeros((len(table), state.layout.classes), np.float32)
+    table0 = np.zeros((len(table), state.shape.layout.classes), np.float32)
     learned = state.learned_rows()
     if learned.size:
-        table0[learned] = state.table0[learned, : state.layout.classes]
+        table0[learned] = state.table0[learned, : state.shape.layout.classes]
         if learner.spec.hidden_layers:
             table[learned] = state.table[learned, : learner.spec.width]
     return table, table0
@@ -130,8 +137,8 @@ def _fill_table(learner: HedgeLearner, kernels: dict[str, Floats], squares: Floa
         differs |= (table != _initial_table(learner)).any(axis=1)
         state.table[differs, : learner.spec.width] = table[differs]
         if squares is not None:
-            state.table[differs, state.plan.units] = squares[differs]
-    state.table0[differs, : state.layout.classes] = table0[differs]
+            state.table[differs, state.shape.plan.units] = squares[differs]
+    state.table0[differs, : state.shape.layout.classes] = table0[differs]
     state.touched[:] = np.where(differs, TOUCHED, 0)
 
 

@@ -15,8 +15,9 @@ from typing import NamedTuple
 import numpy as np
 
 from hedge_model.kernel.checksum import Arrays, checksum, checksum_of_arrays, fill_from
+from hedge_model.shape import FIELD_INTS, Shape
 from hedge_model.spec import ModelSpec
-from hedge_model.state import FIELD_INTS, State
+from hedge_model.state import State
 
 MAGIC = b"ODLHEDGE"
 FORMAT = 2
@@ -27,25 +28,21 @@ _COUNTERS = struct.Struct("<QQQ")  # version, updates that were not finite, lear
 
 
 class Header(NamedTuple):
-    """What snapshots of one model have in common."""
+    """What snapshots of one model have in common. Not to be changed."""
 
-    spec: ModelSpec
-    classes: tuple[str, ...]
-    numbers: tuple[str, ...]  # number fields, in the order of their slots
-    fields: bytes  # where their columns stand, see `State`
-    columns: int  # dense inputs
-    categories: tuple[str, ...]  # category fields
+    shape: Shape
+    slots: dict[str, int]  # number field -> its slot
+    categories: dict[str, None]  # category fields, in their order
 
 
 def pack(state: State, kernel_revision: int, categories: Iterable[str], numbers: Iterable[str]) -> bytes:
     """The whole state."""
-    names = tuple(state.classes), tuple(numbers), tuple(categories)
-    text, of_text = _header(kernel_revision, state.spec, *names, state.fields.tobytes(), state.layout.columns)
+    text, of_text = _header(kernel_revision, state.shape, tuple(numbers), tuple(categories))
     learned = state.learned_rows()
     counters = np.array([state.version, state.updates_not_finite, learned.size], np.uint64)
     arrays: Arrays = (counters, state.weights, state.memory, state.moments)
     if learned.size:
-        table = state.table[learned] if state.layout.hidden_layers else state.table[:0]
+        table = state.table[learned] if state.shape.spec.hidden_layers else state.table[:0]
         arrays += (learned, table, state.table0[learned])
     prefix = _PREFIX.pack(MAGIC, of_text, checksum_of_arrays(arrays), len(text))
     return b"".join([prefix, text, *(array.data for array in arrays)])
@@ -61,14 +58,7 @@ def unpack(data: bytes, kernel_revision: int) -> tuple[State, Header]:
     if len(text) != length:
         raise ValueError(f"damaged learner: {len(data)} bytes end before their header of {length} does")
     header = _parsed(text, of_text, kernel_revision)
-    state = State(
-        header.spec,
-        np.frombuffer(header.fields, np.int64).reshape(-1, FIELD_INTS).copy(),
-        header.columns,
-        header.classes,
-        len(header.categories),
-        zeroed=False,
-    )
+    state = State(header.shape, zeroed=False)
     counters = np.zeros(3, np.uint64)
     arrays: Arrays = (counters, state.weights, state.memory, state.moments)
     if len(data) >= at + _COUNTERS.size:
@@ -86,23 +76,17 @@ def unpack(data: bytes, kernel_revision: int) -> tuple[State, Header]:
 
 @lru_cache(maxsize=HEADERS_KEPT)
 def _header(
-    kernel_revision: int,
-    spec: ModelSpec,
-    classes: tuple[str, ...],
-    numbers: tuple[str, ...],
-    categories: tuple[str, ...],
-    fields: bytes,
-    columns: int,
+    kernel_revision: int, shape: Shape, numbers: tuple[str, ...], categories: tuple[str, ...]
 ) -> tuple[bytes, int]:
     """The header as text, and its checksum."""
     header = {
         "format": FORMAT,
         "kernel": kernel_revision,
-        "spec": spec.canonical,
-        "classes": classes,
+        "spec": shape.spec.canonical,
+        "classes": shape.classes,
         "numbers": numbers,
-        "fields": np.frombuffer(fields, np.int64).tolist(),
-        "columns": columns,
+        "fields": shape.flat_fields.tolist(),
+        "columns": shape.columns,
         "categories": categories,
     }
     text = _json(header).encode("utf-8", "surrogatepass")
@@ -121,14 +105,15 @@ def _parsed(text: bytes, of_text: int, kernel_revision: int) -> Header:
             f"expected a learner of format {FORMAT} and kernel {kernel_revision}, received format "
             f"{header['format']} and kernel {header['kernel']}: it was written by another version of odl"
         )
-    return Header(
+    shape = Shape(
         _spec_of(header["spec"]),
         tuple(header["classes"]),
-        tuple(header["numbers"]),
-        np.array(header["fields"], np.int64).tobytes(),
+        np.array(header["fields"], np.int64).reshape(-1, FIELD_INTS),
+        len(header["categories"]),
         header["columns"],
-        tuple(header["categories"]),
     )
+    slots = {name: slot for slot, name in enumerate(header["numbers"])}
+    return Header(shape, slots, dict.fromkeys(header["categories"]))
 
 
 @lru_cache(maxsize=64)
@@ -146,7 +131,7 @@ def _empty_rows(state: State, count: int, limit: int) -> Arrays:
     """Room for the learned rows of the category table: their numbers, first-layer rows, depth-0 rows."""
     if not 0 < count <= limit:
         return ()
-    rows = count if state.layout.hidden_layers else 0
+    rows = count if state.shape.spec.hidden_layers else 0
     return (
         np.empty(count, np.int64),
         np.empty((rows, state.table.shape[1]), np.float32),

@@ -62,9 +62,9 @@ def export(learner: "HedgeLearner", file: File) -> None:
         "classes": list(learner.classes),
         "numbers": list(encoder.slots),
         "categories": list(encoder.categories),
-        "field_rows": state.fields[:, :3].tolist(),
-        "table_key": int(state.table_key),
-        "table_limit": float(state.table_limit),
+        "field_rows": state.shape.fields[:, :3].tolist(),
+        "table_key": int(state.shape.table_key),
+        "table_limit": float(state.shape.table_limit),
     }
     arrays: Arrays = dict(learner.weights())
     arrays["moments"] = state.moments
@@ -73,9 +73,9 @@ def export(learner: "HedgeLearner", file: File) -> None:
     width = learner.spec.width if learner.spec.hidden_layers else 0
     arrays["table/input"] = (state.table[learned] if width else state.table[:0])[:, :width]
     if learner.spec.window:
-        outputs = state.plan.outputs
-        arrays["table/linear"] = state.table0[learned, outputs : outputs + state.layout.classes]
-    arrays["table/head_0"] = state.table0[learned, : state.layout.classes]
+        outputs = state.shape.plan.outputs
+        arrays["table/linear"] = state.table0[learned, outputs : outputs + state.shape.layout.classes]
+    arrays["table/head_0"] = state.table0[learned, : state.shape.layout.classes]
     np.savez(
         file, about=np.array(json.dumps(about)), **{name.replace("/", "."): a for name, a in arrays.items()}
     )
@@ -93,8 +93,8 @@ class PortableModel:
         self._about = about
         self._arrays = arrays
         self._row = {int(row): position for position, row in enumerate(arrays["table.rows"])}
-        self._encoder = Encoder(self.spec)
-        self._encoder.restore(about["numbers"], about["categories"])
+        slots = {name: slot for slot, name in enumerate(about["numbers"])}
+        self._encoder = Encoder(self.spec, slots, about["categories"])
         self._experts = PortableExperts(self.spec, arrays) if self.spec.window else None
 
     @classmethod

@@ -37,7 +37,7 @@ Doubles = npt.NDArray[np.float64]
 
 def exported_experts(state: "State") -> dict[str, npt.NDArray[Any]]:
     """What `PortableExperts` needs, by name: the remembered events in the order of their slots, [R, n]."""
-    layout = state.memory_layout
+    layout = state.shape.memory
     if not layout.window:
         return {}
     views = layout.views(state.memory)

@@ -106,4 +106,7 @@ def fill_from(data: bytes, at: int, arrays: Arrays) -> int:
 
 
 def _flat(arrays: Arrays) -> Arrays:
-    return tuple(array.reshape(-1).view(np.float32) for array in arrays)
+    return tuple(
+        array if array.ndim == 1 and array.dtype == np.float32 else array.reshape(-1).view(np.float32)
+        for array in arrays
+    )

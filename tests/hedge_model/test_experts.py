@@ -284,11 +284,11 @@ def test_predictions_are_those_of_a_plain_account_of_the_past(kind: str, spec: M
             reference.consult(x, grown.predict_depths_one(x).astype(np.float64), known)
         learner.learn_one(x, y, weight)
         reference.learn(x, y, weight, known)
-    memory = learner._state.memory_layout
+    memory = learner._state.shape.memory
     views = memory.views(learner._state.memory)
     weights = views["expert_weight"][:, : memory.experts]
     assert worst < 1e-4
     assert weights == pytest.approx(reference.weights, abs=1e-4)
     assert views["trust"][:2] == pytest.approx(reference.trust, abs=1e-3)
     assert np.ptp(weights) > 0.02
-    assert learner._state.categorical == (kind == "categorical")
+    assert learner._state.shape.categorical == (kind == "categorical")
