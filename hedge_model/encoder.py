@@ -15,7 +15,8 @@ from typing import NoReturn, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from hedge_model.spec import FIELDS_MAX, ModelSpec, Value, require_value
+from hedge_model.spec import FIELDS_MAX, ModelSpec
+from hedge_model.values import Value, require_value
 
 Features: TypeAlias = Mapping[str, Value]  # field name -> value
 ROWS_CACHED_MAX = 100_000  # hashes are remembered up to here, then forgotten at once

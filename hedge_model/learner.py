@@ -29,8 +29,9 @@ from hedge_model.fold import Fold
 from hedge_model.kernel.fold import BOTH, LEARN, PREDICT, REVISION
 from hedge_model.layout import Floats, fill, unpadded
 from hedge_model.packing import digest, pack, unpack
-from hedge_model.spec import FieldKind, Label, ModelSpec
+from hedge_model.spec import FieldKind, ModelSpec
 from hedge_model.stream import check_rows
+from hedge_model.values import Label
 
 Prediction: TypeAlias = dict[str, float] | float
 Labels: TypeAlias = Sequence[Label] | npt.NDArray[Any]

@@ -14,7 +14,8 @@ from typing import Any, TypeAlias
 from river import base
 
 from hedge_model.learner import HedgeLearner
-from hedge_model.spec import Label, ModelSpec, Value
+from hedge_model.spec import ModelSpec
+from hedge_model.values import Label, Value
 
 RiverFeatures: TypeAlias = Mapping[Any, Value]  # river allows any hashable as a name
 

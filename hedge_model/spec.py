@@ -22,11 +22,10 @@ from types import MappingProxyType
 from typing import Any, Literal, Self, TypeAlias
 
 from hedge_model.checks import require_choice, require_float, require_int
+from hedge_model.values import Label, Value, are_plain, require_value, spellings
 
 Task: TypeAlias = Literal["binary", "multiclass", "regression"]
 FieldKind: TypeAlias = Literal["number", "category"]
-Value: TypeAlias = float | int | str | bool | None
-Label: TypeAlias = str | int | float | bool
 
 TASKS = ("binary", "multiclass", "regression")
 FIELD_KINDS = ("number", "category")
@@ -71,9 +70,6 @@ PRESETS: Mapping[str, Mapping[str, float]] = {
         "window": 0,
     },
 }
-
-
-_FLOATS = {float}
 
 
 @dataclass(frozen=True, eq=False)
@@ -182,7 +178,7 @@ class ModelSpec:
             for name, value in x.items():
                 require_value(name, value)
             return
-        if x.keys() <= self.fields.keys() and _are_plain(x):
+        if x.keys() <= self.fields.keys() and are_plain(x):
             return
         for name, value in x.items():
             kind = self.fields.get(name)
@@ -220,7 +216,7 @@ class ModelSpec:
     def class_name(self, y: Label) -> str:
         """The class that a label means. A number or bool is the class it spells: 1, 1.0 and True are "1",
         and True is "true" where that is a class or where classes are learned from the stream."""
-        candidates = _spellings(y)
+        candidates = spellings(y)
         for name in candidates:
             if name in self.classes:
                 return name
@@ -232,48 +228,6 @@ class ModelSpec:
                 f"expected a class name of 1 to {CLASS_NAME_MAX} characters, received {len(candidates[0])}"
             )
         return candidates[0]
-
-
-def _are_plain(x: Mapping[str, Value]) -> bool:
-    """Whether all values are finite floats, as most events have them; False says nothing. A sum is not finite
-    where one of its terms is not, and takes a tenth of the time that looking at each of them does."""
-    return set(map(type, x.values())) == _FLOATS and math.isfinite(sum(x.values()))  # type: ignore[arg-type]
-
-
-def require_value(name: str, value: object) -> None:
-    """Raise `ValueError` unless `value` is a finite number, a string, a bool or None."""
-    if value is None or isinstance(value, str):
-        return
-    try:
-        finite = math.isfinite(value)  # type: ignore[arg-type]  # whatever is no number raises
-    except TypeError:
-        raise ValueError(
-            f"expected a number, string, bool or null in '{name}', received {type(value).__name__}"
-        ) from None
-    except OverflowError:
-        finite = False
-    if not finite:
-        raise ValueError(f"expected a finite number in '{name}', received {str(value)[:40]}")
-
-
-def _spellings(y: Label) -> tuple[str, ...]:
-    if isinstance(y, str):
-        return (y,)
-    if isinstance(y, bool):
-        return ("true", "1") if y else ("false", "0")
-    try:
-        number = float(y)
-        return (
-            (str(int(number)) if number.is_integer() else repr(number),)
-            if math.isfinite(number)
-            else _refuse(y)
-        )
-    except (TypeError, ValueError, OverflowError):
-        return _refuse(y)
-
-
-def _refuse(y: object) -> tuple[str, ...]:
-    raise ValueError(f"expected a class name as label, received {y!r:.80}")
 
 
 def _checked_classes(task: str, classes: object) -> tuple[str, ...]:

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hedge_model.spec import Label, ModelSpec
+from hedge_model.spec import ModelSpec
+from hedge_model.values import Label
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,8 @@ import pytest
 from hedge_model.encoder import Features
 from hedge_model.learner import HedgeLearner
 from hedge_model.network_exchange import inputs_of, network_of
-from hedge_model.spec import Label, ModelSpec, Task
+from hedge_model.spec import ModelSpec, Task
+from hedge_model.values import Label
 
 Floats = npt.NDArray[np.float64]
 
