@@ -25,8 +25,8 @@ from hedge_model.layout import MIXTURES
 
 F = np.float32
 RATES = (0.005, 0.0)  # of the fast and of the slow mixture in the long run
-STARTS = (0.02, 0.004)  # by how much more they are at first
-HALF_EVENTS = (FAST_START_EVENTS, 1000.0)  # half of that is over after as many events
+STARTS = (0.02, 0.005)  # by how much more they are at first
+HALF_EVENTS = (FAST_START_EVENTS, 700.0)  # half of that is over after as many events
 STEP_MAX = F(1.0)  # an event's weight lengthens its step up to here
 ERROR_MAX = F(3.0)  # of a standardised target: one outlier does not overthrow the mixture
 MERIT_FLOOR = F(PROBABILITY_FLOOR)  # one bad event costs a mixture at most this factor
