@@ -10,7 +10,7 @@ import numpy as np
 from hedge_model.learner import HedgeLearner
 from hedge_model.spec import FieldKind, ModelSpec
 
-GOLDEN = "6b7ace89e7715d25124af1ef4c9b95de192732a6ecdfe87abdc5126935b3b0b4"  # of kernel revision 4
+GOLDEN = "e36b7f86af441afd4511f5d1b1af117f68c7708905f5687ea06019c2b20ca24e"  # of kernel revision 5
 NUMBERS: dict[str, FieldKind] = {name: "number" for name in ("a", "b")}
 EVENTS = 300  # so that the window of 250 is full and goes round
 

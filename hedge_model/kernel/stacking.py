@@ -5,10 +5,11 @@ a step of gradient descent after every event, implicit in its length (Kulis & Ba
 negative and need not sum to 1, which a mixture of probabilities cannot do. A regression's is linear.
 
 The prediction is Σ_m v_m P_m, with v_m ← v_m · (P_m(y) + 1e-3), then a fixed share of 1e-3 (Herbster &
-Warmuth, 1998): the fast mixture follows change, the slow one noise less. Labels of streams with categories
-tend to come late, in an order that makes events look easier when they are learned than when they were asked
-about, and easiest to the fast mixture: there its log-loss counts 2 % more. In a regression's v_m the place of
-P_m(y) is taken by exp(-e² / 2σ²), e the mixture's error, σ² the prediction's running mean square error.
+Warmuth, 1998): the fast mixture follows change, the slow one, whose steps shrink to nothing, settles. Labels
+of streams with categories tend to come late, in an order that makes events look easier when they are learned
+than when they were asked about, and easiest to the fast mixture: there its log-loss counts 2 % more. In a
+regression's v_m the place of P_m(y) is taken by exp(-e² / 2σ²), e the mixture's error, σ² the prediction's
+running mean square error.
 """
 # mypy: allow-untyped-defs
 
@@ -23,9 +24,9 @@ from hedge_model.kernel.rows import add_scaled, dot, fill
 from hedge_model.layout import MIXTURES
 
 F = np.float32
-RATES = (0.005, 0.0002)  # of the fast and of the slow mixture
-FAST_STARTS = (4.0, 24.0)  # the first steps are 1 + this times as long
-HALF_EVENTS = (FAST_START_EVENTS, 500.0)  # half of that is over after as many events
+RATES = (0.005, 0.0)  # of the fast and of the slow mixture in the long run
+STARTS = (0.02, 0.005)  # by how much more they are at first
+HALF_EVENTS = (FAST_START_EVENTS, 700.0)  # half of that is over after as many events
 STEP_MAX = F(1.0)  # an event's weight lengthens its step up to here
 ERROR_MAX = F(3.0)  # of a standardised target: one outlier does not overthrow the mixture
 MERIT_FLOOR = F(PROBABILITY_FLOOR)  # one bad event costs a mixture at most this factor
@@ -84,7 +85,7 @@ def restack(plan, memory, work, learned, truth, target, weight):
     """Step the experts' weights in both mixtures, and the trust in these, after the truth is known."""
     trust(plan, memory, work, truth, target)
     for m in range(MIXTURES):
-        rate = RATES[m] * (1.0 + FAST_STARTS[m] / (1.0 + learned / HALF_EVENTS[m]))
+        rate = RATES[m] + STARTS[m] / (1.0 + learned / HALF_EVENTS[m])
         restack_one(plan, memory, work, m, F(rate), truth, target, weight)
 
 

@@ -156,7 +156,7 @@ class Reference:
             if value is not None and not isinstance(value, str):
                 self.values.setdefault(name, []).append(float(value))
         fast = weight * 0.005 * (1 + 4 / (1 + events / 100))
-        slow = weight * 0.0002 * (1 + 24 / (1 + events / 500))
+        slow = weight * 0.005 / (1 + events / 700)
         if self.regression:
             self.targets.append(y)
             seen = np.array(self.targets)
