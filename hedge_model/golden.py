@@ -10,7 +10,7 @@ import numpy as np
 from hedge_model.learner import HedgeLearner
 from hedge_model.spec import FieldKind, ModelSpec
 
-GOLDEN = "e36b7f86af441afd4511f5d1b1af117f68c7708905f5687ea06019c2b20ca24e"  # of kernel revision 5
+GOLDEN = "628c71237976fb36d4188990364dff8d9e7451e2c6200b04d27910a36ac702b3"  # of kernel revision 5
 NUMBERS: dict[str, FieldKind] = {name: "number" for name in ("a", "b")}
 EVENTS = 300  # so that the window of 250 is full and goes round
 
@@ -32,13 +32,14 @@ def assert_golden(expected: str = GOLDEN) -> None:
 
 
 def golden_digest() -> str:
-    """SHA-256 over the predictions and the final weights of small folds of every kind."""
+    """SHA-256 over the predictions and the final weights of small folds of every kind, some of the default
+    width, for which code is made apart."""
     digest = hashlib.sha256()
     for spec in (
         ModelSpec(hidden_layers=3, width=20, hash_bits=6, window=250, crosses=(("city", "wet"),), seed=7),
-        ModelSpec(hidden_layers=2, width=20, window=250, fields=NUMBERS, seed=7),
+        ModelSpec(hidden_layers=2, window=250, fields=NUMBERS, seed=7),
         ModelSpec(hidden_layers=2, width=20, hash_bits=6, preset="g16", seed=7),
-        ModelSpec(hidden_layers=4, width=20, hash_bits=6, preset="paper", seed=7),
+        ModelSpec(hidden_layers=4, hash_bits=6, preset="paper", seed=7),
         ModelSpec(hidden_layers=2, width=20, hash_bits=6, window=250, task="regression", seed=7),
         ModelSpec(hidden_layers=2, width=20, window=250, task="regression", fields=NUMBERS, seed=7),
     ):
