@@ -52,7 +52,7 @@ kafka-install: install ## download Apache Kafka by Maven into .odl/kafka (43 MB)
 kafka: kafka-install ## run a real Apache Kafka broker until Ctrl-C
 	@$(BIN)/python tests/faults/apache_kafka.py run
 
-moa-install: ## download MOA by Maven into .odl/moa (12 MB), for benchmarks/quality.py --learners moa-arf moa-srp
+moa-install: ## download MOA by Maven into .odl/moa (12 MB), for benchmarks/quality.py --learners moa-arf moa-srp moa-samknn
 	@command -v mvn >/dev/null || { echo "no Maven here: apt-get install maven"; exit 1; }
 	@ls .odl/moa/moa-*.jar >/dev/null 2>&1 || mvn -q -B -f benchmarks/quality_parts/moa.xml \
 		org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy-dependencies \

@@ -1,4 +1,4 @@
-"""MOA's forests, in a Java machine inside this process; compared only where somebody has fetched MOA."""
+"""MOA's forests and neighbours, in a Java machine inside this process; compared only where somebody has fetched MOA."""
 
 import functools
 import math
@@ -33,10 +33,10 @@ def java(jars: Path) -> Any:
 
 
 class Moa(Candidate):
-    """A classifier of MOA's with its own settings but the number of trees. It takes numbers; missing ones are
-    missing to it, too. Its votes, normalised, are taken for probabilities."""
+    """A classifier of MOA's with its own settings but the number of trees, where it has any. It takes numbers;
+    missing ones are missing to it, too. Its votes, normalised, are taken for probabilities."""
 
-    def __init__(self, stream: Stream, name: str, trees: int) -> None:
+    def __init__(self, stream: Stream, name: str, trees: int | None = None) -> None:
         if stream.task == "regression":
             raise SystemExit("MOA is compared on classes only: choose streams with classes")
         if has_text(stream):
@@ -56,8 +56,9 @@ class Moa(Candidate):
         self._instance = self._class(f"{INSTANCES}.DenseInstance")
         self._names, self._classes = tuple(first), stream.classes
         self._index = {label: float(number) for number, label in enumerate(stream.classes)}
-        self._model = self._class(f"moa.classifiers.meta.{name}")()
-        self._model.ensembleSizeOption.setValue(trees)
+        self._model = self._class(f"moa.classifiers.{name}")()
+        if trees is not None:
+            self._model.ensembleSizeOption.setValue(trees)
         self._model.prepareForUse()
         self._model.setModelContext(self._header)
 
@@ -71,7 +72,7 @@ class Moa(Candidate):
         return {label: vote / total for label, vote in zip(self._classes, votes, strict=False)}
 
     def learn(self, x: Features, y: Label) -> None:
-        """Train every tree that chance picks."""
+        """Train it; in a forest every tree that chance picks."""
         self._model.trainOnInstance(self._given(x, self._index[str(y)]))
 
     def _given(self, x: Features, label: float) -> Any:
@@ -86,9 +87,14 @@ class Moa(Candidate):
 
 def moa_forest(stream: Stream, trees: int = TREES) -> Candidate:
     """Adaptive random forest (Gomes and others 2017)."""
-    return Moa(stream, "AdaptiveRandomForest", trees)
+    return Moa(stream, "meta.AdaptiveRandomForest", trees)
 
 
 def moa_patches(stream: Stream, trees: int = TREES) -> Candidate:
     """Streaming random patches (Gomes and others 2019)."""
-    return Moa(stream, "StreamingRandomPatches", trees)
+    return Moa(stream, "meta.StreamingRandomPatches", trees)
+
+
+def moa_neighbours(stream: Stream) -> Candidate:
+    """k nearest neighbours with self-adjusting memory (Losing and others 2016)."""
+    return Moa(stream, "lazy.SAMkNN")

@@ -9,7 +9,7 @@ import numpy as np
 from hedge_model import HedgeLearner, ModelSpec
 from odl.event import Features, Label, Prediction
 from quality_parts.candidate import Candidate, Choice
-from quality_parts.java_rivals import moa_forest, moa_patches
+from quality_parts.java_rivals import moa_forest, moa_neighbours, moa_patches
 from quality_parts.rivals import VowpalWabbit, adagrad, forest_of, linear, patches_of, vowpal_network
 from quality_parts.streams import Stream
 from quality_parts.torch_rivals import DeepRiver, Onn
@@ -100,6 +100,7 @@ def choose(name: str) -> Choice:
         "river-srp": Choice(name, patches_of, is_slow=True),
         "moa-arf": Choice(name, moa_forest),
         "moa-srp": Choice(name, moa_patches),
+        "moa-samknn": Choice(name, moa_neighbours),
         "majority": Choice(name, Majority),
         "last-label": Choice(name, LastLabel),
         "deep-river": Choice(name, DeepRiver, is_slow=True),

@@ -231,12 +231,12 @@ def run_alone(*arguments: str) -> dict[str, Any]:
     return report
 
 
-def test_moas_forests_learn(files: list[Path]) -> None:
+def test_moas_forests_and_neighbours_learn(files: list[Path]) -> None:
     if not (
         importlib.util.find_spec("jpype") and any(java_rivals.JARS.glob("*.jar")) and shutil.which("java")
     ):
         pytest.skip("needs Java, pip install jpype1 and make moa-install")
-    learners = ["moa-arf:5", "moa-srp:5"]
+    learners = ["moa-arf:5", "moa-srp:5", "moa-samknn"]
     report = run_alone("--data", str(files[1]), "--learners", "ours", *learners)
     for learner in learners:
         found = report["streams"]["signs"][learner]
