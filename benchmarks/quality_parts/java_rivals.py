@@ -1,4 +1,4 @@
-"""MOA's forests and neighbours, in a Java machine inside this process; compared where somebody fetched MOA."""
+"""MOA's forests and neighbours, in a Java machine inside this process; compared where MOA was fetched."""
 
 import functools
 import math
