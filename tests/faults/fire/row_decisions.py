@@ -25,7 +25,9 @@ from odl.redis_snapshots import RedisSnapshots
 
 BETWEEN = (20, 120)  # events between two decisions
 KINDS = (("promote", "promote"), ("rollback", "promote"), ("rollback", "rollback"))  # who competes
-BACK = 60  # versions that a rollback takes away at most
+# Versions that a rollback takes away at most, and that a promotion goes back: it begins behind the decision
+# before it, since one that begins where the last one did would change nothing and be refused.
+BACK = {"rollback": 60, "promote": BETWEEN[0]}
 
 
 def decisions(seed: int, directory: Path, *, count: int = 10) -> Counter[str]:
@@ -38,7 +40,9 @@ def decisions(seed: int, directory: Path, *, count: int = 10) -> Counter[str]:
         operators = [_operator(cluster, name) for name in ("one", "two")]
         caller = senders.enter_context(Caller(cluster.replicas, seed, pause_s=0.01))
         kafka = senders.enter_context(KafkaSender(cluster.broker.bootstrap, seed, rate=150))
-        cluster.wait_for_version(BACK + 1)  # to leave out everything before version 0 would change nothing
+        cluster.wait_for_version(
+            max(BACK.values()) + 1
+        )  # to leave out what is before version 0 changes nothing
         for number in range(count):
             cluster.wait_for_version(cluster.version() + chance.randint(*BETWEEN))
             kinds = KINDS[number % len(KINDS)]
@@ -84,7 +88,7 @@ def _compete(
 ) -> Counter[str]:
     """What both did; exactly one of them wins."""
     barrier = threading.Barrier(len(operators))
-    plans = [(kind, chance.randint(1, BACK)) for kind in kinds]
+    plans = [(kind, chance.randint(1, BACK[kind])) for kind in kinds]
 
     def decide(operator: Lifecycle, kind: str, back: int) -> bool:
         barrier.wait(DEADLINE_S)
