@@ -7,6 +7,9 @@ width: a compiler unrolls it, which takes a tenth off a step.
 """
 # mypy: allow-untyped-defs
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 
 from hedge_model.kernel.compiled import compiled
@@ -17,17 +20,23 @@ ZERO = np.float32(0.0)
 KNOWN_UNITS = padded(100)  # of the default width
 
 
-@compiled
+def over_rows(function: Callable[..., Any]) -> Any:
+    """A compiled function whose third argument is the length of rows, made for any and for `KNOWN_UNITS`."""
+    of_rows = compiled(function)
+
+    @compiled
+    def chosen(matrix, first, units, lists, at, count, work, values, others):
+        if units == KNOWN_UNITS:
+            of_rows(matrix, first, KNOWN_UNITS, lists, at, count, work, values, others)
+        else:
+            of_rows(matrix, first, units, lists, at, count, work, values, others)
+
+    return chosen
+
+
+@over_rows
 def add_rows(matrix, first, units, lists, at, count, work, factors, out):
     """work[out:] += Σ work[factors + row] · matrix[row]."""
-    if units == KNOWN_UNITS:
-        _add_rows(matrix, first, KNOWN_UNITS, lists, at, count, work, factors, out)
-    else:
-        _add_rows(matrix, first, units, lists, at, count, work, factors, out)
-
-
-@compiled
-def _add_rows(matrix, first, units, lists, at, count, work, factors, out):
     k = 0
     while k + 4 <= count:
         i0, i1, i2, i3 = lists[at + k], lists[at + k + 1], lists[at + k + 2], lists[at + k + 3]
@@ -48,17 +57,9 @@ def _add_rows(matrix, first, units, lists, at, count, work, factors, out):
         k += 1
 
 
-@compiled
+@over_rows
 def dot_rows(matrix, first, units, lists, at, count, work, vector, out):
     """work[out + row] = matrix[row] · work[vector:]."""
-    if units == KNOWN_UNITS:
-        _dot_rows(matrix, first, KNOWN_UNITS, lists, at, count, work, vector, out)
-    else:
-        _dot_rows(matrix, first, units, lists, at, count, work, vector, out)
-
-
-@compiled
-def _dot_rows(matrix, first, units, lists, at, count, work, vector, out):
     k = 0
     while k + 4 <= count:
         i0, i1, i2, i3 = lists[at + k], lists[at + k + 1], lists[at + k + 2], lists[at + k + 3]
@@ -78,17 +79,9 @@ def _dot_rows(matrix, first, units, lists, at, count, work, vector, out):
         k += 1
 
 
-@compiled
+@over_rows
 def subtract_outer(matrix, first, units, lists, at, count, work, factors, step):
     """matrix[row] -= work[factors + row] · work[step:]."""
-    if units == KNOWN_UNITS:
-        _subtract_outer(matrix, first, KNOWN_UNITS, lists, at, count, work, factors, step)
-    else:
-        _subtract_outer(matrix, first, units, lists, at, count, work, factors, step)
-
-
-@compiled
-def _subtract_outer(matrix, first, units, lists, at, count, work, factors, step):
     k = 0
     while k + 4 <= count:
         i0, i1, i2, i3 = lists[at + k], lists[at + k + 1], lists[at + k + 2], lists[at + k + 3]
