@@ -15,9 +15,10 @@ import numpy as np
 from hedge_model.kernel.compiled import compiled
 from hedge_model.kernel.lanes import LANES, load, splat, store, total, totals
 from hedge_model.layout import padded
+from hedge_model.spec import ModelSpec
 
 ZERO = np.float32(0.0)
-KNOWN_UNITS = padded(100)  # of the default width
+KNOWN_UNITS = padded(ModelSpec.width)  # of the default width
 
 
 def over_rows(function: Callable[..., Any]) -> Any:
