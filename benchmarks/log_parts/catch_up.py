@@ -17,7 +17,7 @@ from odl.follower import Follower
 from odl.redis_log import RedisLog
 
 ROUNDS = 5
-MODELS = {"default 5x100": spec_of(), "paper's 20x100": spec_of(**PAPER)}
+MODELS = {"default 3x100": spec_of(), "paper's 20x100": spec_of(**PAPER)}
 
 
 def measure(size: float) -> dict[str, float]:

@@ -17,7 +17,7 @@ RATIOS = [
     "acknowledged to visible in all 3, p99, ms (goal 5)",
     "head check over PING (goal 1.5)",
     "predictions per head check, 64 callers (goal 8)",
-    "default 5x100: catch-up, share of the compiled loop's speed (goal 0.8)",
+    "default 3x100: catch-up, share of the compiled loop's speed (goal 0.8)",
     "p99 of predict: with over without (goal 2)",
 ]
 
